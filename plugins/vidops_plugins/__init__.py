@@ -1,0 +1,1 @@
+"""Built-in plugins: what a third party would ship, shipped with vidops."""

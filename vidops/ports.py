@@ -1,0 +1,94 @@
+"""Ports: what the inside asks of the outside world. Real ones live in `runtime/`, fakes in `testing`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time. `now` is for people and files, `monotonic` for durations; both in seconds."""
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What the process keeper says of one program.
+
+    `state` is one of STOPPED, STARTING, RUNNING, STOPPING, EXITED, FATAL, UNKNOWN (supervisord's words);
+    `pid` is 0 when nothing runs; `exit_status` is that of the last run; `since` is Unix time of the state.
+    """
+
+    program: str
+    state: str
+    pid: int = 0
+    exit_status: int = 0
+    since: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("STARTING", "RUNNING")
+
+    @property
+    def stopped(self) -> bool:
+        return self.state in ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEvent:
+    """A change of a program's state, as it happened."""
+
+    program: str
+    state: str
+    pid: int = 0
+    expected: bool = True
+
+
+class Processes(Protocol):
+    """Keeps processes: knows programs by name, starts and stops them, tells of each change.
+
+    No restart policy in here: deciding is the reconciler's (or, for sources, the hub's).
+    """
+
+    async def inventory(self) -> Mapping[str, ProcessState]: ...
+    async def ensure(self, programs: Sequence[str]) -> None:
+        """Make programs known (none is started). Known ones are left alone."""
+
+    async def forget(self, programs: Sequence[str]) -> None:
+        """Stop programs if they run, wait until they are gone, and make them unknown."""
+
+    async def start(self, program: str) -> None: ...
+    async def stop(self, program: str, timeout: float = 10.0) -> None:
+        """Stop and return once it is gone. Not running is fine."""
+
+    async def signal(self, program: str, signal: str) -> None: ...
+    def events(self) -> AsyncIterator[ProcessEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """A capture device as the host shows it (udev and V4L2's own names; see docs/reference)."""
+
+    device_path: str
+    device_name: str = ""
+    driver: str = ""
+    bus_info: str = ""
+    serial: str = ""
+    usb_id: str = ""
+    id_path: str = ""
+    path_by_id: str = ""
+    path_by_path: str = ""
+    capabilities: tuple[str, ...] = ()
+    udev: tuple[tuple[str, str], ...] = ()
+
+
+class Devices(Protocol):
+    """The host's capture devices."""
+
+    async def scan(self) -> Sequence[DeviceFacts]: ...
+    def changes(self) -> AsyncIterator[None]:
+        """Yields once after each (debounced) change of what `scan` would return."""

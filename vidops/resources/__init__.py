@@ -1,0 +1,1 @@
+"""What vidops makes: resources, their specs, their conditions, and the catalogue of plugin types."""

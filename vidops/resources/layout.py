@@ -1,0 +1,77 @@
+"""Where things are: paths below the runtime, state and data directories, as plain strings. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes of a unix socket's path that Linux takes (sun_path less the NUL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`run_dir`: sockets and generated files, gone after boot; `state_dir`: what must last; `data_dir`: footage."""
+
+    run_dir: str
+    state_dir: str
+    data_dir: str
+
+    @property
+    def lock(self) -> str:
+        return f"{self.run_dir}/lock"
+
+    @property
+    def control_socket(self) -> str:
+        return f"{self.run_dir}/control.sock"
+
+    @property
+    def supervisor_socket(self) -> str:
+        return f"{self.run_dir}/supervisor.sock"
+
+    @property
+    def hub_socket(self) -> str:
+        return f"{self.run_dir}/hub.sock"
+
+    def input_socket(self, camera: str) -> str:
+        """Where a source delivers frames (the hub listens)."""
+        return f"{self.run_dir}/in/{camera}.sock"
+
+    def output_socket(self, camera: str) -> str:
+        """Where FFmpeg reads every frame (the hub listens)."""
+        return f"{self.run_dir}/out/{camera}.sock"
+
+    def gateway_socket(self, name: str) -> str:
+        return f"{self.run_dir}/gateway/{name}.sock"
+
+    def camera_file(self, camera: str) -> str:
+        return f"{self.run_dir}/cameras/{camera}.json"
+
+    def gateway_file(self, name: str) -> str:
+        return f"{self.run_dir}/gateways/{name}.json"
+
+    def program_file(self, program: str) -> str:
+        return f"{self.run_dir}/programs/{program}.conf"
+
+    def spec_file(self, program: str) -> str:
+        return f"{self.run_dir}/specs/{program}.json"
+
+    def log_file(self, program: str) -> str:
+        return f"{self.run_dir}/logs/{program}.log"
+
+    @property
+    def database(self) -> str:
+        return f"{self.state_dir}/state.db"
+
+    def spool(self, capture: str) -> str:
+        """Where a capture's unfinished segments grow, on the same file system as the finished ones."""
+        return f"{self.data_dir}/.spool/{capture}"
+
+    @property
+    def recordings_index(self) -> str:
+        return f"{self.data_dir}/.index/recordings.db"
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Those below the runtime directory, to be made 0700."""
+        names = ("in", "out", "events", "gateway", "cameras", "gateways", "programs", "specs", "logs")
+        return tuple(f"{self.run_dir}/{n}" for n in names)
