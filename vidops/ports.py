@@ -92,3 +92,49 @@ class Devices(Protocol):
     async def scan(self) -> Sequence[DeviceFacts]: ...
     def changes(self) -> AsyncIterator[None]:
         """Yields once after each (debounced) change of what `scan` would return."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One JPEG image: its bytes, its number in the camera's life (from 1), its capture time (Unix seconds)."""
+
+    data: bytes
+    sequence: int
+    timestamp: float
+
+
+class Cameras(Protocol):
+    """The cameras of this host, as consumers see them (through the hub)."""
+
+    def states(self) -> Sequence[Mapping[str, object]]:
+        """Last known state of every camera, by name order. See docs/reference for the fields.
+
+        Each has `name`, `state` (Idle, Starting, Online, Stalled, Missing, Failed), `reason`, `message`,
+        `viewers`, `captured_fps`, `width`, `height`, `drops`, `description`.
+        """
+
+    def knows(self, camera: str) -> bool: ...
+
+    def frames(self, camera: str) -> AsyncIterator[Frame]:
+        """Live frames: always the newest, skipping what the caller was too slow for.
+
+        Starts the camera where it is on demand; closes with `aclose()`. Raises `TemporaryError` with the camera's
+        reason when it fails, `PermanentError` when there is no such camera; survives restarts of the source.
+        """
+
+    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
+        """A frame captured after the call."""
+
+
+class Recordings(Protocol):
+    """The index of finished segments, newest first, plus those that grow now (`finished` false)."""
+
+    async def list(self, *, camera: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
+        """Each has `camera, capture, path` (relative to the data directory), `start, end` (Unix seconds), `bytes, finished`."""
+
+
+class ControlPlane(Protocol):
+    """The control plane, asked from a data plane process. Not answering is normal: streams go on without it."""
+
+    async def status(self) -> Mapping[str, object]:
+        """`GET /v1/status`; raises `TemporaryError` when it does not answer."""

@@ -17,6 +17,11 @@ class Layout:
     data_dir: str
 
     @property
+    def argv(self) -> tuple[str, ...]:
+        """The flags that tell a process of ours where things are."""
+        return ("--run-dir", self.run_dir, "--state-dir", self.state_dir, "--data-dir", self.data_dir)
+
+    @property
     def lock(self) -> str:
         return f"{self.run_dir}/lock"
 

@@ -1,0 +1,91 @@
+"""What plugins import: this module, and nothing else of vidops.
+
+from vidops.api import HandlerType, Options, hookimpl
+
+class Hello(Options):
+    greeting: str = "hello"
+
+def build(options, context):
+    async def app(scope, receive, send): ...
+    return app
+
+@hookimpl
+def vidops_handlers():
+    return [HandlerType("hello", Hello, build, summary="Says hello.")]
+"""
+
+from vidops.errors import PermanentError, TemporaryError, VidopsError
+from vidops.hookspecs import hookimpl
+from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, Recordings
+from vidops.resources.catalogue import (
+    ASGIApp,
+    CaptureBuild,
+    CaptureContext,
+    CaptureType,
+    Closing,
+    GatewayContext,
+    HandlerType,
+    Message,
+    MiddlewareType,
+    NodeContext,
+    NodeType,
+    Options,
+    Receive,
+    Reference,
+    Scope,
+    Send,
+    SourceBuild,
+    SourceContext,
+    SourceType,
+)
+from vidops.resources.layout import Layout
+from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, Program, SecretRef
+from vidops.stack.model import CameraName, Capture, Device, Mode, Node
+from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
+
+__all__ = [
+    "FFMPEG",
+    "PYTHON",
+    "RUN_ID",
+    "ASGIApp",
+    "CameraName",
+    "Cameras",
+    "Capture",
+    "CaptureBuild",
+    "CaptureContext",
+    "CaptureType",
+    "Closing",
+    "ControlPlane",
+    "Device",
+    "DeviceFacts",
+    "Duration",
+    "Frame",
+    "GatewayContext",
+    "HandlerType",
+    "Layout",
+    "Message",
+    "MiddlewareType",
+    "Mode",
+    "Name",
+    "Node",
+    "NodeContext",
+    "NodeType",
+    "Options",
+    "PermanentError",
+    "PositiveDuration",
+    "Program",
+    "Receive",
+    "Recordings",
+    "Reference",
+    "Scope",
+    "SecretRef",
+    "Send",
+    "Size",
+    "SourceBuild",
+    "SourceContext",
+    "SourceType",
+    "TemporaryError",
+    "VideoSize",
+    "VidopsError",
+    "hookimpl",
+]

@@ -1,0 +1,274 @@
+"""The catalogue: every type that plugins contribute to a stack file, by section and name. Pure data.
+
+A plugin registers objects of the classes below through `vidops.hookspecs`; nothing here does I/O, and what a
+type's `build` returns is data too, except for middleware and handlers, which are built inside a gateway process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from vidops.ports import Cameras, ControlPlane, DeviceFacts, Recordings
+from vidops.resources.layout import Layout
+from vidops.resources.resource import JSON
+from vidops.resources.specs import Program, SecretRef
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Options(BaseModel):
+    """Base of all options: frozen, unknown keys are errors, defaults are checked too."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Metadata of a `str` field that names an entry of another section: `Annotated[str, Reference("devices")]`.
+
+    `devices` includes the cameras that loopback graphs put out.
+    """
+
+    section: Literal["devices", "middleware"]
+
+
+# -- sources ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source type may know when it builds: the camera's name, the places, and what the host shows.
+
+    `output` is the argument that FFmpeg writes multipart JPEG to (`-f mpjpeg <output>`).
+    """
+
+    camera: str
+    layout: Layout
+    devices: Sequence[DeviceFacts] = ()
+
+    @property
+    def output(self) -> str:
+        return f"unix:{self.layout.input_socket(self.camera)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBuild:
+    """`program` None with `missing`: what was looked for and not found. `description`: facts for the API."""
+
+    program: Program | None
+    missing: str = ""
+    description: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceType:
+    """`source: <name>` in a device entry.
+
+    `options` is a subclass of `stack.model.Device` whose `source` field is `Literal[<name>]`.
+    """
+
+    name: str
+    options: type[Any]
+    build: Callable[[Any, SourceContext], SourceBuild]
+    summary: str = ""
+    uses_devices: bool = False
+    """Whether `build` looks at `context.devices` (then a hot-plug event makes it build again)."""
+
+
+# -- captures --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureContext:
+    """`input`: what FFmpeg reads every frame from (`-f mpjpeg -i <input>`). `spool`: an absolute directory."""
+
+    capture: str
+    camera: str
+    layout: Layout
+    spool: str
+
+    @property
+    def input(self) -> str:
+        return f"unix:{self.layout.output_socket(self.camera)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureBuild:
+    """See `resources.specs.CaptureSpec` for the naming contract of the spool."""
+
+    program: Program
+    suffix: str
+    path: str
+    utc: bool = False
+    stall_timeout: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureType:
+    """`type: <name>` in a capture entry (default `segments`). `options` subclasses `stack.model.Capture`."""
+
+    name: str
+    options: type[Any]
+    build: Callable[[Any, CaptureContext], CaptureBuild]
+    summary: str = ""
+
+
+# -- loopback graphs -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """A sink of a loopback graph, with the way to it resolved.
+
+    `camera` is the graph's source camera, `filters` the FFmpeg filters between it and the sink, in order;
+    `node` is `<graph>.<node>`.
+    """
+
+    node: str
+    camera: str
+    filters: tuple[str, ...]
+    layout: Layout
+
+    @property
+    def input(self) -> str:
+        return f"unix:{self.layout.output_socket(self.camera)}"
+
+    def output(self, camera: str) -> str:
+        return f"unix:{self.layout.input_socket(camera)}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeType:
+    """`type: <name>` of a graph's node. `options` subclasses `stack.model.Node`.
+
+    role `camera`: where frames come from (its options have `device`); `filter`: `filters(options)` gives the
+    FFmpeg filter; `sink`: `build(options, NodeContext)` gives the program. A sink with `camera(options)` puts out
+    a camera of that name: its program becomes that camera's source, started on demand like any other.
+    """
+
+    name: str
+    role: Literal["camera", "filter", "sink"]
+    options: type[Any]
+    filters: Callable[[Any], str] | None = None
+    build: Callable[[Any, NodeContext], Program] | None = None
+    camera: Callable[[Any], str] | None = None
+    summary: str = ""
+
+
+# -- gateway ---------------------------------------------------------------------------------------------------
+
+
+class Closing(Protocol):
+    """Set when a route leaves service: long responses end themselves then. `asyncio.Event` fits."""
+
+    def is_set(self) -> bool: ...
+    async def wait(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """What middleware and handlers are given when they are built, inside the gateway process.
+
+    `secret(ref)` resolves a reference (raises `PermanentError`). `log(record)` writes one line of JSON.
+    `started` are awaited before the route serves, `stopped` when it has left service, in reverse.
+    """
+
+    gateway: str
+    route: str
+    layout: Layout
+    cameras: Cameras
+    recordings: Recordings
+    control: ControlPlane
+    closing: Closing
+    secret: Callable[[SecretRef], str]
+    log: Callable[[Mapping[str, Any]], None]
+    started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    stopped: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class MiddlewareType:
+    """`type: <name>` in a chain. `build(options, context)` gives a function that wraps the next application."""
+
+    name: str
+    options: type[Options]
+    build: Callable[[Any, GatewayContext], Callable[[ASGIApp], ASGIApp]]
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerType:
+    """`type: <name>` of a route's handler. `build(options, context)` gives the ASGI application.
+
+    The application finds in `scope["vidops.rest"]` the percent-decoded part of the path that `**` matched,
+    without a leading slash.
+    """
+
+    name: str
+    options: type[Options]
+    build: Callable[[Any, GatewayContext], ASGIApp]
+    summary: str = ""
+
+
+PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin as `vidops plugins` lists it. `error` is empty where it loaded."""
+
+    name: str
+    version: str = ""
+    origin: str = ""
+    registers: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All registered types, and the plugins that registered them (or failed to)."""
+
+    SECTIONS: ClassVar[dict[str, type[Any]]] = {
+        "source": SourceType,
+        "capture": CaptureType,
+        "node": NodeType,
+        "middleware": MiddlewareType,
+        "handler": HandlerType,
+    }
+
+    sources: Mapping[str, SourceType] = field(default_factory=dict)
+    captures: Mapping[str, CaptureType] = field(default_factory=dict)
+    nodes: Mapping[str, NodeType] = field(default_factory=dict)
+    middleware: Mapping[str, MiddlewareType] = field(default_factory=dict)
+    handlers: Mapping[str, HandlerType] = field(default_factory=dict)
+    plugins: tuple[PluginInfo, ...] = ()
+
+    @classmethod
+    def of(cls, types: Iterable[PluginType], plugins: Sequence[PluginInfo] = ()) -> Catalogue:
+        """A catalogue of these types; a later one of the same section and name replaces an earlier one."""
+        tables: dict[type[Any], dict[str, Any]] = {t: {} for t in cls.SECTIONS.values()}
+        for item in types:
+            tables[type(item)][item.name] = item
+        return cls(
+            sources=tables[SourceType],
+            captures=tables[CaptureType],
+            nodes=tables[NodeType],
+            middleware=tables[MiddlewareType],
+            handlers=tables[HandlerType],
+            plugins=tuple(plugins),
+        )
+
+    @property
+    def broken(self) -> tuple[PluginInfo, ...]:
+        """Plugins that failed to load."""
+        return tuple(p for p in self.plugins if p.error)

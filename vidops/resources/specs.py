@@ -1,0 +1,172 @@
+"""The specs of the built-in kinds: what matters to each running thing, and what changing it costs.
+
+Everything in here is data that has a JSON form; secrets appear as references only.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from vidops.resources.impact import Impact
+from vidops.resources.resource import JSON, Spec
+from vidops.resources.restart import RestartPolicy
+
+PYTHON = "@python@"
+FFMPEG = "@ffmpeg@"
+"""First words of an argv that the runtime replaces by the interpreter and the FFmpeg of this host, so that a
+plan does not depend on where they are."""
+
+RUN_ID = "@run@"
+"""Replaced in every argument by something unique to this one start of the process (its PID and start time)."""
+
+
+class SecretRef(Spec):
+    """Where a secret is: exactly one of an environment variable, a file, a systemd credential."""
+
+    env: str | None = None
+    file: str | None = None
+    credential: str | None = None
+
+
+class Program(Spec):
+    """A process, as the exec shim starts it. Times in seconds."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = Field(default_factory=dict)
+    secret_env: dict[str, SecretRef] = Field(default_factory=dict)
+    directories: tuple[str, ...] = ()
+    """Made (0700) before the start."""
+    stop_signal: str = "TERM"
+    stop_timeout: float = 10.0
+
+
+class HubSpec(Spec):
+    """The one hub of a host."""
+
+    program: Program
+    max_frame: int = 16 * 1024 * 1024
+    """Bytes; a larger frame is a source's error."""
+    max_backlog: int = 64 * 1024 * 1024
+    """Bytes that one consumer of every frame may be behind before it loses frames (counted, and a condition)."""
+
+
+class OnDemand(Spec):
+    """Seconds: how long after its last consumer a source closes."""
+
+    close_after: float = 10.0
+
+
+class SourceSpec(Spec):
+    """A camera: the one program that opens the device and delivers frames to the hub.
+
+    `program` None: the device is not there, `missing` says what was looked for.
+    `on_demand` None: always on. `description` is what `/v1/devices` tells of it (facts, mode).
+    """
+
+    camera: str
+    program: Program | None
+    missing: Annotated[str, Impact.LIVE] = ""
+    on_demand: Annotated[OnDemand | None, Impact.LIVE] = None
+    start_timeout: Annotated[float, Impact.LIVE] = 10.0
+    stall_timeout: Annotated[float, Impact.LIVE] = 5.0
+    restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+    description: Annotated[JSON, Impact.LIVE] = Field(default_factory=dict)
+
+
+class CaptureSpec(Spec):
+    """A recorder: reads every frame of `camera` from the hub, writes segments into its spool.
+
+    Files appear in the spool as `<seconds since 1970>-<RUN_ID><suffix>`; when one is finished, the keeper moves
+    it to `path` (strftime and `{device}`, `{capture}`; no suffix) below the data directory and indexes it.
+    """
+
+    camera: str
+    program: Program
+    spool: str
+    suffix: str
+    path: Annotated[str, Impact.LIVE]
+    utc: Annotated[bool, Impact.LIVE] = False
+    stall_timeout: Annotated[float, Impact.LIVE] = 15.0
+    restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+
+
+class LoopbackSpec(Spec):
+    """A node of a loopback graph that is a process of its own (a v4l2loopback writer)."""
+
+    program: Program
+    camera: str
+    stall_timeout: Annotated[float, Impact.LIVE] = 15.0
+    restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+
+
+class Entry(Spec):
+    """A middleware or a handler by type, with its options' JSON form (defaults written out)."""
+
+    type: str
+    options: JSON = Field(default_factory=dict)
+
+
+class RouteSpec(Spec):
+    """`chain` is that of the gateway followed by that of the route, named chains expanded."""
+
+    path: str
+    methods: tuple[str, ...] = ()
+    chain: tuple[Entry, ...] = ()
+    handler: Entry
+
+
+class TLSSpec(Spec):
+    certfile: str
+    keyfile: SecretRef
+
+
+class GatewaySpec(Spec):
+    """An HTTP server. Everything but its program is taken over by the running process as a new generation."""
+
+    program: Program
+    bind: Annotated[tuple[str, ...], Impact.RELOAD]
+    tls: Annotated[TLSSpec | None, Impact.RELOAD] = None
+    routes: Annotated[tuple[RouteSpec, ...], Impact.RELOAD] = ()
+    plugins: Annotated[JSON, Impact.REPLACE] = Field(default_factory=dict)
+    """Where plugins come from besides entry points, and which are blocked."""
+    drain_timeout: Annotated[float, Impact.LIVE] = 10.0
+    start_timeout: Annotated[float, Impact.NONE] = 15.0
+    restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+
+
+Handover = Literal["exclusive", "overlap"]
+
+
+class Kind(Spec):
+    """What the planner knows of a kind.
+
+    `wave`: created in this order and deleted in the reverse, within what dependencies leave open.
+    `handover`: exclusive (stop, wait until released, start) or overlap (new ready before the old leaves).
+    """
+
+    name: str
+    spec: type[Spec]
+    wave: int
+    handover: Handover
+
+    model_config = {"arbitrary_types_allowed": True, "frozen": True}
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(name="hub", spec=HubSpec, wave=0, handover="exclusive"),
+        Kind(name="source", spec=SourceSpec, wave=1, handover="exclusive"),
+        Kind(name="loopback", spec=LoopbackSpec, wave=2, handover="exclusive"),
+        Kind(name="capture", spec=CaptureSpec, wave=3, handover="exclusive"),
+        Kind(name="gateway", spec=GatewaySpec, wave=4, handover="overlap"),
+    )
+}
+
+
+def program_of(data: dict[str, Any]) -> Program | None:
+    """The program in a spec's JSON form, where it has one."""
+    raw = data.get("program")
+    return Program.model_validate(raw) if raw is not None else None

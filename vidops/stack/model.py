@@ -1,0 +1,97 @@
+"""The stack file's models: what every entry has, whatever its type. Plugins' options build on these.
+
+The whole `Stack` model is made for a catalogue (see `stack.schema`), since every `type` comes from a plugin.
+Defaults are written as the file would write them ("10s"), and are validated like anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from vidops.resources.catalogue import Options, Reference
+from vidops.resources.specs import SecretRef
+from vidops.stack.scalars import Duration, Name, PositiveDuration, VideoSize
+
+CameraName = Annotated[str, Reference("devices")]
+
+
+class Metadata(Options):
+    name: Name = "default"
+    """The stack's name, shown in status and logs."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Free key-value pairs, carried into status."""
+
+
+class StackSettings(Options):
+    """Host settings that a stack may bring; flags and `VIDOPS_*` go before them."""
+
+    data_dir: str | None = None
+    """Where recordings are kept. Relative to the stack file."""
+
+
+class Mode(Options):
+    """What the camera is asked to deliver."""
+
+    input_format: str | None = None
+    """A V4L2 pixel format by FFmpeg's name, for example mjpeg or yuyv422."""
+    video_size: VideoSize | None = None
+    framerate: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Frames a second."""
+
+
+class OnDemandOptions(Options):
+    close_after: Duration = "10s"  # type: ignore[assignment]
+    """How long after its last viewer the device stays open."""
+
+
+class Device(Options):
+    """A camera. Base of every source's options; the subclass narrows `source` to `Literal[<its name>]`."""
+
+    source: str
+    """Where the frames come from."""
+    mode: Mode = Mode()
+    always_on: bool = False
+    """Keep the device open without viewers."""
+    on_demand: OnDemandOptions = OnDemandOptions()
+    start_timeout: PositiveDuration = "10s"  # type: ignore[assignment]
+    """How long a start may take until its first frame."""
+    stall_timeout: PositiveDuration = "5s"  # type: ignore[assignment]
+    """How long frames may stay away before the source is started again."""
+
+
+class Capture(Options):
+    """A recording. The subclass narrows `type`."""
+
+    type: str = "segments"
+    device: CameraName
+    """The camera to record."""
+
+
+class Node(Options):
+    """A node of a loopback graph. The subclass narrows `type`; filters and sinks have `in`."""
+
+    type: str
+
+
+class Loopback(Options):
+    """A graph; `nodes` is typed by the catalogue in the made model."""
+
+    nodes: dict[Name, Any]
+
+
+class Gateway(Options):
+    """Fields of a gateway that no plugin contributes; `chain` and `routes` are typed in the made model."""
+
+    bind: str | list[str]
+    """`host:port`, `[v6]:port` or `unix:/path`; one or several."""
+    drain_timeout: Duration = "10s"  # type: ignore[assignment]
+    """How long running requests of a replaced route may take to end."""
+
+
+class TLS(Options):
+    certfile: str
+    """PEM file of the certificate chain."""
+    keyfile: SecretRef
+    """PEM file of the private key."""
