@@ -27,9 +27,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Options(BaseModel):
     """Base of all options: frozen, unknown keys are errors, defaults are checked too."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Everything in here is data that has a JSON form; secrets appear as references on
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -139,7 +140,8 @@ class GatewaySpec(Spec):
 Handover = Literal["exclusive", "overlap"]
 
 
-class Kind(Spec):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """What the planner knows of a kind.
 
     `wave`: created in this order and deleted in the reverse, within what dependencies leave open.
@@ -150,8 +152,6 @@ class Kind(Spec):
     spec: type[Spec]
     wave: int
     handover: Handover
-
-    model_config = {"arbitrary_types_allowed": True, "frozen": True}
 
 
 KINDS: dict[str, Kind] = {

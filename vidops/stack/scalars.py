@@ -57,10 +57,6 @@ def positive_duration(value: Any) -> float:
 
 def parse_size(value: Any) -> int:
     """Bytes of "64MiB"."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise ValueError(
-            f"not a size: write a number with a unit (B, kB, MB, GB, KiB, MiB, GiB), for example {value}B"
-        )
     text = str(value).strip()
     if not re.fullmatch(_SIZE, text, re.ASCII):
         raise ValueError("not a size: write a number with a unit (B, kB, MB, GB, KiB, MiB, GiB)")
@@ -103,6 +99,4 @@ VideoSize = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": f"^{_VIDEO_SIZE}$", "examples": ["1280x720"]}),
 ]
-Name = Annotated[
-    str, BeforeValidator(parse_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})
-]
+Name = Annotated[str, BeforeValidator(parse_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
