@@ -130,7 +130,10 @@ class Recordings(Protocol):
     """The index of finished segments, newest first, plus those that grow now (`finished` false)."""
 
     async def list(self, *, camera: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
-        """Each has `camera, capture, path` (relative to the data directory), `start, end` (Unix seconds), `bytes, finished`."""
+        """Each has `camera, capture, path, start, end, bytes, finished`.
+
+        `path` is relative to the data directory, times are Unix seconds.
+        """
 
 
 class ControlPlane(Protocol):

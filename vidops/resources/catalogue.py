@@ -47,12 +47,14 @@ class Reference:
 class SourceContext:
     """What a source type may know when it builds: the camera's name, the places, and what the host shows.
 
-    `output` is the argument that FFmpeg writes multipart JPEG to (`-f mpjpeg <output>`).
+    `output` is the argument that FFmpeg writes multipart JPEG to (`-f mpjpeg <output>`); `base_dir` is the stack
+    file's directory, which relative paths in it start from.
     """
 
     camera: str
     layout: Layout
     devices: Sequence[DeviceFacts] = ()
+    base_dir: str = ""
 
     @property
     def output(self) -> str:

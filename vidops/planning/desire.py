@@ -1,0 +1,208 @@
+"""What a stack file asks for, as resources. Pure: the same stack, places and devices give the same resources.
+
+One function a section. A type's `build` is a plugin's code: what it raises becomes a `Problem` at the entry that
+asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from vidops import __version__
+from vidops.errors import Mark, PermanentError, Problem, StackError
+from vidops.ports import DeviceFacts
+from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, SourceContext
+from vidops.resources.layout import Layout
+from vidops.resources.resource import JSON, Ref, Resource, Spec
+from vidops.resources.specs import (
+    PYTHON,
+    CaptureSpec,
+    Entry,
+    GatewaySpec,
+    HubSpec,
+    LoopbackSpec,
+    OnDemand,
+    Program,
+    RouteSpec,
+    SourceSpec,
+    TLSSpec,
+)
+
+HUB = Ref("hub", "hub")
+T = TypeVar("T")
+DocPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Desire:
+    """What a desire is made from. `mark(path)` says where a part of the document stands."""
+
+    stack: Any
+    catalogue: Catalogue
+    layout: Layout
+    mark: Callable[[DocPath], Mark]
+    devices: Sequence[DeviceFacts] = ()
+    plugins: JSON = field(default_factory=dict)
+    base_dir: str = ""
+
+
+def desire(d: Desire) -> tuple[Resource, ...]:
+    """All resources of a stack, hub first; raises `StackError` with every entry that cannot be built."""
+    problems: list[Problem] = []
+    found = [_hub(d)]
+    for section in (_devices, _loopbacks, _captures, _gateways):
+        found.extend(section(d, problems))
+    if problems:
+        raise StackError(problems)
+    return tuple(found)
+
+
+def _resource(d: Desire, ref: Ref, spec: Spec, at: DocPath, *needs: Ref) -> Resource:
+    return Resource(ref, spec, needs, origin=str(d.mark(at)))
+
+
+def _ours(module: str, d: Desire, *words: str) -> Program:
+    """A Python process of vidops itself. Its version is part of it: an upgrade replaces it."""
+    argv = (PYTHON, "-m", module, *words, *d.layout.argv)
+    return Program(argv=argv, env={"VIDOPS_VERSION": __version__})
+
+
+def _hub(d: Desire) -> Resource:
+    return Resource(HUB, HubSpec(program=_ours("vidops.hub", d)))
+
+
+def _devices(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+    for name, entry in d.stack.devices.items():
+        at = ("devices", name)
+        kind = d.catalogue.sources[entry.source]
+        context = SourceContext(
+            camera=name, layout=d.layout, devices=d.devices if kind.uses_devices else (), base_dir=d.base_dir
+        )
+        built = _build(partial(kind.build, entry, context), d, at, problems)
+        if built is None:
+            continue
+        spec = SourceSpec(
+            camera=name,
+            program=built.program,
+            missing=built.missing,
+            on_demand=None if entry.always_on else OnDemand(close_after=entry.on_demand.close_after),
+            start_timeout=entry.start_timeout,
+            stall_timeout=entry.stall_timeout,
+            description={"source": entry.source, "mode": entry.mode.model_dump(mode="json"), **built.description},
+        )
+        yield _resource(d, Ref("source", name), spec, at, HUB)
+
+
+def _loopbacks(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+    for graph, entry in d.stack.loopbacks.items():
+        for name, node in entry.nodes.items():
+            kind = d.catalogue.nodes[node.type]
+            if kind.role != "sink" or kind.build is None:
+                continue
+            at = ("loopbacks", graph, "nodes", name)
+            camera, filters = _upstream(entry.nodes, name, d.catalogue)
+            context = NodeContext(node=f"{graph}.{name}", camera=camera, filters=filters, layout=d.layout)
+            program = _build(partial(kind.build, node, context), d, at, problems)
+            if program is None:
+                continue
+            needs = (HUB, Ref("source", camera))
+            if kind.camera is None:
+                spec: Spec = LoopbackSpec(program=program, camera=camera)
+                yield _resource(d, Ref("loopback", f"{graph}.{name}"), spec, at, *needs)
+                continue
+            out = kind.camera(node) or f"{graph}-{name}"
+            spec = SourceSpec(
+                camera=out,
+                program=program,
+                on_demand=OnDemand(),
+                description={"source": "loopback", "graph": graph, "node": name, "from": camera},
+            )
+            yield _resource(d, Ref("source", out), spec, at, *needs)
+
+
+def _upstream(nodes: Mapping[str, Any], sink: str, catalogue: Catalogue) -> tuple[str, tuple[str, ...]]:
+    """The camera that feeds a sink, and the filters between, first to last. The graph was checked on load."""
+    filters: list[str] = []
+    node = nodes[sink]
+    while True:
+        kind = catalogue.nodes[node.type]
+        if kind.role == "camera":
+            return node.device, tuple(reversed(filters))
+        if kind.filters is not None:
+            filters.append(kind.filters(node))
+        node = nodes[node.in_]
+
+
+def _captures(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+    for name, entry in d.stack.captures.items():
+        at = ("captures", name)
+        kind = d.catalogue.captures[entry.type]
+        spool = d.layout.spool(name)
+        context = CaptureContext(capture=name, camera=entry.device, layout=d.layout, spool=spool)
+        built = _build(partial(kind.build, entry, context), d, at, problems)
+        if built is None:
+            continue
+        spec = CaptureSpec(
+            camera=entry.device,
+            program=built.program,
+            spool=spool,
+            suffix=built.suffix,
+            path=built.path,
+            utc=built.utc,
+            stall_timeout=built.stall_timeout,
+        )
+        yield _resource(d, Ref("capture", name), spec, at, HUB, Ref("source", entry.device))
+
+
+def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+    for name, entry in d.stack.gateways.items():
+        own = tuple(_expand(d, entry.chain))
+        routes = tuple(
+            RouteSpec(
+                path=route.path,
+                methods=tuple(route.methods or ()),
+                chain=(*own, *_expand(d, route.chain)),
+                handler=_entry(route.handler),
+            )
+            for route in entry.routes
+        )
+        spec = GatewaySpec(
+            program=_ours("vidops.gateway", d, name),
+            bind=(entry.bind,) if isinstance(entry.bind, str) else tuple(entry.bind),
+            tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
+            routes=routes,
+            plugins=d.plugins,
+            drain_timeout=entry.drain_timeout,
+        )
+        yield _resource(d, Ref("gateway", name), spec, ("gateways", name), HUB)
+
+
+def _expand(d: Desire, chain: Sequence[Any]) -> Iterator[Entry]:
+    """Entries in order, named chains in their place. Names and circles were checked on load."""
+    for link in chain:
+        if not isinstance(link, str):
+            yield _entry(link)
+        elif link in d.stack.middleware:
+            yield from _expand(d, d.stack.middleware[link])
+        else:
+            options = d.catalogue.middleware[link].options()
+            yield Entry(type=link, options=options.model_dump(mode="json", by_alias=True))
+
+
+def _entry(link: Any) -> Entry:
+    return Entry(type=link.type, options=link.model_dump(mode="json", by_alias=True, exclude={"type"}))
+
+
+def _build(build: Callable[[], T], d: Desire, at: DocPath, problems: list[Problem]) -> T | None:
+    """Call a plugin's `build`; what it raises becomes a problem at the entry."""
+    path = ".".join(map(str, at))
+    try:
+        return build()
+    except PermanentError as error:
+        problems.append(Problem(d.mark(at), path, str(error)))
+    except Exception as error:  # noqa: BLE001 - somebody else's code: named, and confined to its entry
+        problems.append(Problem(d.mark(at), path, f"its plugin failed: {type(error).__name__}: {error}"))
+    return None
