@@ -1,0 +1,204 @@
+"""The life of supervisord: it outlives who started it, is adopted, replaced when it dies, and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.conftest import make_program, text, until
+from vidops.errors import PermanentError
+from vidops.resources.layout import Layout
+from vidops.runtime import daemon
+from vidops.runtime.files import atomic_write
+from vidops.runtime.procfs import environment, owned, state
+from vidops.runtime.supervisor import Supervisor
+
+pytestmark = pytest.mark.integration
+
+STARTER = """
+import asyncio, sys, time
+from vidops.resources.layout import Layout
+from vidops.runtime.supervisor import Supervisor
+print(asyncio.run(Supervisor(Layout(*sys.argv[1:])).ensure_running()), flush=True)
+time.sleep(1000)
+"""
+
+
+def gone(pid: int) -> bool:
+    return state(pid) in "ZX"
+
+
+async def test_it_outlives_a_starter_killed_with_9_and_is_adopted(layout: Layout) -> None:
+    argv = [sys.executable, "-c", STARTER, layout.run_dir, layout.state_dir, layout.data_dir]
+    starter = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    pid = int(await asyncio.to_thread(starter.stdout.readline))
+    supervisor = Supervisor(layout)
+    try:
+        await make_program(supervisor, "hub", "sleep", "1000")
+        await supervisor.start("hub")
+        before = await supervisor.state("hub")
+        os.killpg(os.getpgid(starter.pid), 0)
+        starter.kill()
+        starter.wait()
+        assert await supervisor.ensure_running() == pid
+        assert await supervisor.state("hub") == before
+        assert os.getsid(pid) == os.getpgid(pid) != os.getsid(0)
+        # Nothing of the starter's terminal or pipes is held open.
+        assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
+    finally:
+        starter.stdout.close()
+        await daemon.shutdown(layout)
+
+
+async def test_its_death_takes_its_programs_along_and_a_new_one_starts(supervisor: Supervisor) -> None:
+    pid = await daemon.supervisord_pid(supervisor.layout)
+    await make_program(supervisor, "hub", "sleep", "1000")
+    await supervisor.start("hub")
+    child = (await supervisor.state("hub")).pid
+    await until(lambda: environment(child).get("VIDOPS_PROGRAM") == "hub", "the shim is done")
+    events: list[str] = []
+
+    async def listen() -> None:
+        async for event in supervisor.events():
+            events.append(event.state)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(listen())
+        await until(lambda: events == ["RESYNC"], "listening")
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: gone(child), "the child died with it")
+        await until(lambda: len(events) == 2, "the listener was told")
+        again = await supervisor.ensure_running()
+        assert again != pid
+        await until(lambda: events == ["RESYNC"] * 3, "the listener is connected again")
+        task.cancel()
+    assert await supervisor.inventory() == {}
+    await supervisor.start("hub")
+    assert (await supervisor.state("hub")).running
+
+
+async def test_orphans_are_swept_and_nobody_else_is(supervisor: Supervisor) -> None:
+    token = daemon.owner_token(supervisor.layout)
+    env = {**os.environ, "VIDOPS_OWNER": token}
+    stranger = subprocess.Popen(["sleep", "1000"], env={**os.environ, "VIDOPS_OWNER": "f" * 32})
+    # Its parent ends, as a program's would: it belongs to nobody that lives.
+    started = subprocess.run(
+        ["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"], env=env, capture_output=True, check=True
+    )
+    orphan = int(started.stdout)
+    await make_program(supervisor, "hub", "sh", "-c", "sleep 1000 & wait")
+    await supervisor.start("hub")
+    hub = (await supervisor.state("hub")).pid
+    await until(lambda: len(owned(token)) == 4, "supervisord, the shell, its child and the orphan")
+    family = [pid for pid in owned(token) if pid != orphan]
+    try:
+        await supervisor.ensure_running()
+        assert gone(orphan)
+        assert stranger.poll() is None
+        assert sorted(owned(token)) == sorted(family)
+        assert (await supervisor.state("hub")).pid == hub
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+async def test_grandchildren_of_a_killed_supervisord_are_swept_before_the_next_starts(supervisor: Supervisor) -> None:
+    token = daemon.owner_token(supervisor.layout)
+    await make_program(supervisor, "hub", "sh", "-c", "sleep 1000 & wait")
+    await supervisor.start("hub")
+    await until(lambda: len(owned(token)) == 3, "the family")
+    family = owned(token)
+    os.kill(await daemon.supervisord_pid(supervisor.layout), signal.SIGKILL)
+    pid = await supervisor.ensure_running()
+    assert owned(token) == [pid]
+    assert all(gone(old) for old in family)
+
+
+async def test_one_that_is_on_its_way_is_given_its_time(supervisor: Supervisor) -> None:
+    # Marked as a supervisord, and not listening: like one that has just been started, or is shutting down.
+    layout = supervisor.layout
+    await daemon.shutdown(layout)
+    env = {**os.environ, "VIDOPS_OWNER": daemon.owner_token(layout), "VIDOPS_PROGRAM": "supervisord"}
+    hanging = subprocess.Popen(["sleep", "0.5"], env=env)
+    began = time.monotonic()
+    pid = await supervisor.ensure_running()
+    assert pid != hanging.pid
+    assert time.monotonic() - began > 0.4, "it was given its time"
+    hanging.wait()
+
+
+async def test_two_starters_at_once_get_the_same_one(layout: Layout) -> None:
+    first, second = await asyncio.gather(daemon.ensure_running(layout), daemon.ensure_running(layout))
+    assert first == second
+    await daemon.shutdown(layout)
+
+
+async def test_shutdown_leaves_no_process_and_no_socket(supervisor: Supervisor) -> None:
+    layout = supervisor.layout
+    token = daemon.owner_token(layout)
+    for number in range(20):
+        await make_program(
+            supervisor, f"source.cam-{number}", "sh", "-c", "trap 'sleep 0.3; exit 0' TERM; sleep 1000 & wait"
+        )
+        await supervisor.start(f"source.cam-{number}")
+    began = time.monotonic()
+    await supervisor.shutdown()
+    took = time.monotonic() - began
+    # One after the other they would take six seconds.
+    assert took < 4
+    assert owned(token) == []
+    sockets = [path for path in Path(layout.run_dir).rglob("*") if stat.S_ISSOCK(path.stat().st_mode)]
+    assert sockets == []
+    await supervisor.shutdown()
+
+
+async def test_everything_is_for_its_owner_alone(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "hub", "sh", "-c", "echo hello; exec sleep 1000")
+    await supervisor.start("hub")
+    await until(lambda: "hello" in text(supervisor.layout.log_file("hub")), "its log")
+    for path in [Path(supervisor.layout.run_dir), *Path(supervisor.layout.run_dir).rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o077 == 0, f"{path} is {mode:o}"
+
+
+async def test_in_the_foreground(layout: Layout) -> None:
+    code = "import sys; from vidops.resources.layout import Layout; from vidops.runtime import daemon\n"
+    code += "daemon.become_supervisord(Layout(*sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, layout.run_dir, layout.state_dir, layout.data_dir], stdout=subprocess.DEVNULL
+    )
+    supervisor = Supervisor(layout)
+    try:
+        # Waits for the one that is on its way instead of starting a second.
+        await until(lambda: environment(process.pid).get("VIDOPS_PROGRAM") == "supervisord", "the exec")
+        assert await supervisor.ensure_running() == process.pid
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+    finally:
+        await daemon.shutdown(layout)
+        process.wait()
+
+
+async def test_one_of_another_owner_is_refused(supervisor: Supervisor) -> None:
+    path = f"{supervisor.layout.run_dir}/owner"
+    token = daemon.owner_token(supervisor.layout)
+    atomic_write(path, "0" * 32)
+    with pytest.raises(PermanentError, match="not of this runtime directory"):
+        await supervisor.ensure_running()
+    atomic_write(path, token)
+
+
+async def test_a_refused_start_says_why(layout: Layout) -> None:
+    # supervisord cannot write its log there.
+    os.rename(f"{layout.run_dir}/logs", f"{layout.run_dir}/elsewhere")
+    with pytest.raises(Exception, match=r"did not start: .*logs"):
+        await daemon.ensure_running(layout)

@@ -1,0 +1,190 @@
+"""Programs under a real supervisord."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from tests.runtime.conftest import make_program, text, until
+from vidops.errors import PermanentError, TemporaryError
+from vidops.ports import ProcessEvent
+from vidops.resources.layout import Layout
+from vidops.resources.specs import Program
+from vidops.runtime.procfs import environment, owned, state
+from vidops.runtime.programs import remove_program, write_program
+from vidops.runtime.supervisor import Supervisor
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_program_is_started_seen_and_stopped(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "source.door", "sleep", "1000", fingerprint="abc")
+    assert (await supervisor.inventory())["source.door"].state == "STOPPED"
+
+    await supervisor.start("source.door")
+    running = await supervisor.state("source.door")
+    assert running.running
+    assert running.pid
+    await until(lambda: "VIDOPS_FINGERPRINT" in environment(running.pid), "the shim has become the program")
+    env = environment(running.pid)
+    assert env["VIDOPS_FINGERPRINT"] == "abc"
+    assert env["VIDOPS_PROGRAM"] == "source.door"
+    assert not [name for name in env if name.startswith("SUPERVISOR_")]
+
+    await supervisor.start("source.door")
+    assert (await supervisor.state("source.door")).pid == running.pid
+
+    await supervisor.stop("source.door")
+    stopped = await supervisor.state("source.door")
+    assert stopped.state == "STOPPED"
+    assert not os.path.exists(f"/proc/{running.pid}")
+    await supervisor.stop("source.door")
+
+
+async def test_an_unknown_program_is_a_permanent_error_and_stopping_it_is_fine(supervisor: Supervisor) -> None:
+    with pytest.raises(PermanentError, match="there is no"):
+        await supervisor.start("source.nowhere")
+    with pytest.raises(PermanentError, match="not a program's name"):
+        await supervisor.start("../../etc/passwd")
+    await supervisor.stop("source.nowhere")
+    await supervisor.forget(["source.nowhere"])
+
+
+async def test_a_command_that_is_not_there_says_so_in_its_log(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "capture.x", "no-such-program-here")
+    await supervisor.start("capture.x")
+    log = supervisor.layout.log_file("capture.x")
+    await until(lambda: "no such program" in text(log), "the shim's message")
+    await until(lambda: "install it" in text(log), "what to do")
+    async with asyncio.timeout(5):
+        while (await supervisor.state("capture.x")).state != "EXITED":
+            await asyncio.sleep(0.01)
+    assert (await supervisor.state("capture.x")).exit_status == 127
+
+
+async def test_start_takes_the_files_as_they_are_now(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "hub", "sh", "-c", "echo one; exec sleep 1000")
+    await supervisor.start("hub")
+    log = supervisor.layout.log_file("hub")
+    await until(lambda: "one" in text(log), "the first argv")
+    await supervisor.stop("hub")
+    write_program(
+        supervisor.layout, "hub", Program(argv=("sh", "-c", "trap '' TERM; echo two; sleep 1000"), stop_timeout=1), "g"
+    )
+    await supervisor.start("hub")
+    await until(lambda: "two" in text(log), "the second argv")
+    began = time.monotonic()
+    await supervisor.stop("hub")
+    # Ignores TERM: the new stop_timeout of 1 s (and not the old 5 s) has led to its end.
+    assert time.monotonic() - began < 4
+
+
+async def test_stop_kills_the_process_group_of_a_program_that_ignores_its_signal(supervisor: Supervisor) -> None:
+    script = "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo child $!; wait; wait"
+    await make_program(supervisor, "loopback.g.n", "sh", "-c", script, stop=60)
+    await supervisor.start("loopback.g.n")
+    log = supervisor.layout.log_file("loopback.g.n")
+    await until(lambda: "child" in text(log), "the child")
+    child = int(text(log).split()[-1])
+    began = time.monotonic()
+    await supervisor.stop("loopback.g.n", timeout=0.3)
+    assert time.monotonic() - began < 3
+    await until(lambda: state(child) in "ZX", "the grandchild is gone")
+
+
+async def test_two_stops_at_once_both_wait_until_it_is_gone(supervisor: Supervisor) -> None:
+    await make_program(
+        supervisor, "hub", "sh", "-c", "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    )
+    await supervisor.start("hub")
+    await until(lambda: "up" in text(supervisor.layout.log_file("hub")), "the trap is set")
+    pid = (await supervisor.state("hub")).pid
+
+    async def stop() -> bool:
+        await supervisor.stop("hub")
+        return os.path.exists(f"/proc/{pid}")
+
+    assert list(await asyncio.gather(stop(), stop())) == [False, False]
+
+
+async def test_forget_stops_and_makes_unknown(supervisor: Supervisor) -> None:
+    for name in ("source.a", "source.b"):
+        await make_program(supervisor, name, "sleep", "1000")
+        await supervisor.start(name)
+    pid = (await supervisor.state("source.a")).pid
+    other = (await supervisor.state("source.b")).pid
+    await supervisor.forget(["source.a"])
+    assert set(await supervisor.inventory()) == {"source.b"}
+    assert not os.path.exists(f"/proc/{pid}")
+    assert (await supervisor.state("source.b")).pid == other
+    remove_program(supervisor.layout, "source.a")
+    assert not os.path.exists(supervisor.layout.spec_file("source.a"))
+
+
+async def test_events_come_in_order_and_at_once(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "hub", "sleep", "1000")
+    events: list[ProcessEvent] = []
+    times: list[float] = []
+
+    async def listen() -> None:
+        async for event in supervisor.events():
+            events.append(event)
+            times.append(time.monotonic())
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(listen())
+        await until(lambda: [e.state for e in events] == ["RESYNC"], "the first event")
+        await supervisor.start("hub")
+        pid = (await supervisor.state("hub")).pid
+        await until(lambda: len(events) == 3, "STARTING and RUNNING")
+        killed = time.monotonic()
+        os.kill(pid, 9)
+        await until(lambda: len(events) == 4, "EXITED")
+        # supervisord by itself looks up to a second later.
+        assert times[-1] - killed < 0.5
+        task.cancel()
+    assert [e.state for e in events] == ["RESYNC", "STARTING", "RUNNING", "EXITED"]
+    assert events[2].pid == events[3].pid == pid
+    assert not events[3].expected
+    assert (await supervisor.state("hub")).exit_status == -1
+
+
+async def test_signals_reach_the_process(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "hub", "sh", "-c", "trap 'echo got it' USR1; echo up; while :; do sleep 0.05; done")
+    with pytest.raises(TemporaryError, match="does not run"):
+        await supervisor.signal("hub", "USR1")
+    await supervisor.start("hub")
+    log = supervisor.layout.log_file("hub")
+    await until(lambda: "up" in text(log), "the trap is set")
+    await supervisor.signal("hub", "USR1")
+    await until(lambda: "got it" in text(log), "the signal")
+    with pytest.raises(TemporaryError, match="one of"):
+        await supervisor.signal("hub", "SEGV")
+
+
+async def test_two_hundred_programs_are_known_quickly(supervisor: Supervisor) -> None:
+    names = [f"source.cam-{number}" for number in range(200)]
+    for name in names:
+        write_program(supervisor.layout, name, Program(argv=("sleep", "1000")), "f")
+    began = time.monotonic()
+    await supervisor.ensure(names)
+    ensured = time.monotonic() - began
+    assert set(await supervisor.inventory()) == set(names)
+    began = time.monotonic()
+    await supervisor.ensure(names)
+    again = time.monotonic() - began
+    print(f"200 programs: ensure {ensured * 1000:.0f} ms, once more {again * 1000:.0f} ms")
+    assert ensured < 5
+    await supervisor.start(names[0])
+    await supervisor.forget(names[1:])
+    assert set(await supervisor.inventory()) == {names[0]}
+
+
+async def test_without_a_supervisord_every_call_says_so(layout: Layout) -> None:
+    with pytest.raises(TemporaryError) as error:
+        await Supervisor(layout).inventory()
+    assert error.value.reason == "SupervisorDown"
+    assert owned("no such token") == []

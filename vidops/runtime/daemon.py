@@ -1,0 +1,195 @@
+"""The life of the private supervisord: started or adopted, swept up behind, shut down with all it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+from vidops.errors import PermanentError, TemporaryError
+from vidops.planning.render import supervisord_conf
+from vidops.resources.layout import Layout
+from vidops.runtime.files import atomic_write, read_bounded, write_if_changed
+from vidops.runtime.procfs import descends, environment, kill_owned, owned, wait_for_exit
+from vidops.runtime.rpc import call
+
+PROGRAM = "supervisord"
+"""`VIDOPS_PROGRAM` of supervisord itself."""
+START_TIMEOUT = 20.0
+PROTOCOL = 1
+"""Of `runtime.supervisor_plugin`."""
+
+# What a service manager tells its one direct child, and nobody below.
+_NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+def owner_token(layout: Layout) -> str:
+    """The token that every process of this runtime directory carries in `VIDOPS_OWNER`; made at first use."""
+    path = f"{layout.run_dir}/owner"
+    try:
+        token = read_bounded(path, 256).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        token = ""
+    if not token:
+        token = secrets.token_hex(16)
+        atomic_write(path, token + "\n")
+    return token
+
+
+def foreground_argv(layout: Layout) -> list[str]:
+    """supervisord in the foreground, for a service manager. Needs `foreground_environment`."""
+    return [*_argv(layout), "-n"]
+
+
+def foreground_environment(layout: Layout) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return {**env, "VIDOPS_OWNER": owner_token(layout), "VIDOPS_PROGRAM": PROGRAM}
+
+
+def become_supervisord(layout: Layout) -> NoReturn:
+    """Turn this process into supervisord in the foreground (`vidops supervise`); exits with 2 where one runs."""
+    write_if_changed(_conf(layout), supervisord_conf(layout))
+    env = foreground_environment(layout)
+    os.umask(0o077)
+    os.execve(sys.executable, foreground_argv(layout), env)  # noqa: S606 - no shell is the point
+
+
+def _conf(layout: Layout) -> str:
+    return f"{layout.run_dir}/supervisord.conf"
+
+
+def _argv(layout: Layout) -> list[str]:
+    # -P: the working directory is no place to import from.
+    return [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", _conf(layout)]
+
+
+async def supervisord_pid(layout: Layout, timeout: float = 10.0) -> int:
+    """The pid of the supervisord that answers. Raises as `rpc.call`, and `PermanentError` for one that is not ours."""
+    hello = json.loads(await call(layout.supervisor_socket, "vidops.hello", timeout=timeout))
+    pid = int(hello["pid"])
+    if hello["protocol"] != PROTOCOL:
+        raise PermanentError(
+            f"supervisord (pid {pid}) was started by another version of vidops, which this one cannot talk to: "
+            "stop that one (`vidops stop`) and start again",
+            reason="WrongVersion",
+        )
+    if hello["owner"] != await asyncio.to_thread(owner_token, layout):
+        raise PermanentError(
+            f"supervisord (pid {pid}) at {layout.supervisor_socket} is not of this runtime directory: stop it",
+            reason="NotOurs",
+        )
+    return pid
+
+
+async def ensure_running(layout: Layout) -> int:
+    """Make sure that a supervisord answers, and return its pid. The runtime directory's tree must be there.
+
+    One that runs is adopted, with all that it runs. Where none does, processes that a dead one left are killed
+    and one is started, which outlives this process. Processes with our token that no longer descend from the
+    supervisord are killed in either case. Raises `TemporaryError` where none can be had.
+    """
+    try:
+        pid = await _await_answer(layout)
+    except TemporaryError:
+        await asyncio.to_thread(sweep, layout, 0)
+        try:
+            await asyncio.to_thread(_spawn, layout)
+        except TemporaryError as refusal:
+            # A service manager may have been quicker; otherwise the refusal is what to tell.
+            try:
+                return await supervisord_pid(layout)
+            except TemporaryError:
+                raise refusal from None
+        return await supervisord_pid(layout)
+    await asyncio.to_thread(sweep, layout, pid)
+    return pid
+
+
+async def _await_answer(layout: Layout) -> int:
+    """Ask; where a process of ours is a supervisord that does not answer (yet, or any more), give it some time."""
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+    while True:
+        try:
+            return await supervisord_pid(layout)
+        except TemporaryError:
+            alive = await asyncio.to_thread(_supervisords, layout)
+            if not alive or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(0.05)
+
+
+def _supervisords(layout: Layout) -> list[int]:
+    return [pid for pid in owned(owner_token(layout)) if environment(pid).get("VIDOPS_PROGRAM") == PROGRAM]
+
+
+def sweep(layout: Layout, supervisord: int) -> list[int]:
+    """Kill processes that carry our token and do not descend from the living supervisord (0: none). Blocking."""
+    token = owner_token(layout)
+    orphans = [pid for pid in owned(token) if not supervisord or not descends(pid, supervisord)]
+    return kill_owned((pid for pid in orphans if not descends(os.getpid(), pid)), token)
+
+
+def _spawn(layout: Layout) -> None:
+    """Start supervisord as a daemon. It forks when its socket listens, so that its parent's exit code tells."""
+    write_if_changed(_conf(layout), supervisord_conf(layout))
+    try:
+        result = subprocess.run(
+            _argv(layout),
+            env=foreground_environment(layout),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            umask=0o077,
+            timeout=START_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TemporaryError(f"supervisord did not start: {error}", reason="SupervisorDown") from None
+    if result.returncode != 0:
+        said = result.stderr.decode(errors="replace").strip()[-500:] or f"exit code {result.returncode}"
+        raise TemporaryError(f"supervisord did not start: {said}", reason="SupervisorDown")
+
+
+async def shutdown(layout: Layout, timeout: float = 30.0) -> None:
+    """Stop every program, then supervisord, and return when no process with our token and no socket is left.
+
+    What has not ended after `timeout` seconds is killed.
+    """
+    pids: Iterable[int]
+    try:
+        pids = [await supervisord_pid(layout)]
+        await call(layout.supervisor_socket, "supervisor.shutdown")
+    except TemporaryError:
+        # It may be shutting down already, or hang: those are waited for, too, and killed in the end.
+        pids = await asyncio.to_thread(_supervisords, layout)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            try:
+                if not await asyncio.to_thread(wait_for_exit, handle, timeout):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    await asyncio.to_thread(wait_for_exit, handle, 5.0)
+            finally:
+                os.close(handle)
+    await asyncio.to_thread(sweep, layout, 0)
+    await asyncio.to_thread(_remove_sockets, layout)
+
+
+def _remove_sockets(layout: Layout) -> None:
+    folders = ("in", "out", "events", "gateway")
+    found = [
+        path for name in folders for path in glob.glob(f"{glob.escape(layout.run_dir)}/{name}/*") if ".sock" in path
+    ]
+    for path in (*found, layout.supervisor_socket, layout.hub_socket, f"{layout.run_dir}/supervisor.pid"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,153 @@
+"""The exec shim: turns itself into a program, as its spec file says. Run as `python -I -S exec.py SPEC.json`.
+
+supervisord's INI cannot hold every argument (`%`, ` ;`, `"` in environments) and shows what it holds to whoever
+asks, so it only holds the way to a spec file (0600), and this stands between. It starts before every process of
+vidops, so it imports as little as it can and nothing of vidops; about 20 ms on a small machine.
+
+The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"file"|"credential": ...}},
+"directories": [...], "owner": token, "fingerprint": hex}. Secrets are references: they are read here, at the last
+moment, into the environment of the one process that needs them.
+
+Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 127 (no such program), 126 (not executable).
+Sources: prctl(2) PR_SET_PDEATHSIG, proc(5), systemd.exec(5) on credentials, sysexits(3).
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+
+EX_CONFIG = 78
+PR_SET_PDEATHSIG = 1
+SECRET_LIMIT = 64 * 1024
+"""Bytes; a larger file is not a secret but a mistake (a device, a log)."""
+FILES_LIMIT = 65536
+"""Open files that a program may have where the hard limit allows: a gateway has one a viewer."""
+
+Reference = dict[str, "str | None"]
+
+
+class Refused(Exception):
+    """The program cannot be started; `code` is the exit code, the text says what to do."""
+
+    def __init__(self, message: str, code: int = EX_CONFIG) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def resolve_secret(reference: Reference, environ: "os._Environ[str] | dict[str, str]") -> str:
+    """The secret behind `{"env": NAME}`, `{"file": PATH}` or `{"credential": NAME}`; a final newline is not part of it.
+
+    Raises `Refused`, with a text that names the reference and never the value.
+    """
+    if name := reference.get("env"):
+        if name not in environ:
+            raise Refused(f"secret: the environment variable {name} is not set where vidops was started: set it there")
+        return environ[name]
+    if name := reference.get("credential"):
+        directory = environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise Refused(
+                f"secret: no credentials directory for credential {name}: "
+                f"add LoadCredential={name}:PATH to the systemd unit"
+            )
+        if "/" in name or name in (".", ".."):
+            raise Refused(f"secret: {name!r} is not a credential's name")
+        return _read_secret(f"{directory}/{name}")
+    if path := reference.get("file"):
+        return _read_secret(path)
+    raise Refused("secret: the reference is empty: give one of env, file, credential")
+
+
+def _read_secret(path: str) -> str:
+    try:
+        # Not blocking: the open of a pipe that nobody writes would hang the start for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(SECRET_LIMIT + 1)
+    except OSError as error:
+        raise Refused(f"secret: cannot read {path}: {error.strerror}") from None
+    if data is None or len(data) > SECRET_LIMIT:
+        raise Refused(f"secret: {path} is not a small file (at most {SECRET_LIMIT} bytes)")
+    try:
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise Refused(f"secret: {path} is not text (UTF-8)") from None
+
+
+def base36(number: int) -> str:
+    digits = ""
+    while True:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+        if not number:
+            return digits
+
+
+def run_id(pid: int) -> str:
+    """`<pid>_<start time in clock ticks since boot>`, base 36: no two starts share it until the next boot.
+
+    Whoever finds it in a file's name can tell whether that very process still runs (`runtime.procfs`).
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The second field, the name, may hold spaces and brackets: count from its end. Start time is field 22.
+        ticks = int(file.read().rpartition(b")")[2].split()[19])
+    return f"{base36(pid)}_{base36(ticks)}"
+
+
+def die_with_parent() -> None:
+    """SIGKILL for this process when supervisord dies; at once, if it has died already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    expected = os.environ.get("VIDOPS_SUPERVISOR_PID")
+    if expected is not None and str(os.getppid()) != expected:
+        raise Refused(f"supervisord (pid {expected}) is gone, and this start with it")
+
+
+def raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_LIMIT if hard == resource.RLIM_INFINITY else min(FILES_LIMIT, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def main(path: str) -> None:
+    die_with_parent()
+    os.umask(0o077)
+    try:
+        with open(path, encoding="utf-8") as file:
+            spec = json.load(file)
+        argv = [argument.replace("@run@", run_id(os.getpid())) for argument in spec["argv"]]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
+        env.update(spec["env"])
+        secrets = spec["secret_env"].items()
+        directories = spec["directories"]
+        own = {"OWNER": spec["owner"], "FINGERPRINT": spec["fingerprint"], "PROGRAM": spec["program"]}
+        file_name = argv[0]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Refused(f"cannot use {path}: {error}: apply the stack file again, it writes this anew") from None
+    for name, reference in secrets:
+        env[name] = resolve_secret(reference, os.environ)
+    env.update({f"VIDOPS_{name}": value for name, value in own.items()})
+    for directory in directories:
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"cannot make the directory {directory}: {error.strerror}") from None
+    raise_file_limit()
+    # supervisord's pipe would make a program that reads its standard input wait for ever.
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    try:
+        os.execvpe(file_name, argv, env)  # noqa: S606 - no shell is the point
+    except FileNotFoundError:
+        raise Refused(f"{file_name}: no such program: install it, or correct the stack file", 127) from None
+    except (OSError, ValueError) as error:
+        raise Refused(f"{file_name}: cannot be executed: {error}", 126) from None
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except Refused as refused:
+        sys.stderr.write(f"vidops: {refused}\n")
+        sys.exit(refused.code)

@@ -1,0 +1,182 @@
+"""Inside supervisord: the RPC namespace `vidops`. Named in the generated `[rpcinterface:vidops]`.
+
+supervisord's own calls read all configuration (2 s at 1,000 programs, with everything else waiting) and say
+little of a failed start. These read one program's file at a time. They use names inside supervisor 4.3
+(`options.process_groups_from_parser`, `supervisord.process_groups`, `Subprocess`), hence its pin.
+
+Answers are JSON text: one string costs supervisord's XML writer a hundredth of what a list of structs does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from supervisor import events
+from supervisor.options import UnhosedConfigParser
+from supervisor.states import STOPPED_STATES, ProcessStates, getProcessStateDescription
+from supervisor.xmlrpc import Faults, RPCError
+
+from vidops.planning.render import PROGRAM_PATTERN
+from vidops.runtime.exec import raise_file_limit
+from vidops.runtime.supervisor_events import EventServer, Waker
+
+PROTOCOL = 1
+"""Raised when these calls change such that an older control plane cannot use them, or a newer one those."""
+SIGNALS = frozenset({"TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"})
+
+
+def make(supervisord: Any, run_dir: str) -> VidopsInterface:
+    """The factory that supervisord calls once, before it daemonizes."""
+    return VidopsInterface(supervisord, run_dir)
+
+
+class VidopsInterface:
+    """Methods without an underscore are callable over RPC."""
+
+    def __init__(self, supervisord: Any, run_dir: str) -> None:
+        self._supervisord = supervisord
+        self._run_dir = run_dir
+        self._waker = Waker()
+        self._events = EventServer(f"{run_dir}/events/supervisor.sock")
+        events.subscribe(events.ProcessStateEvent, self._events.push)
+        events.subscribe(events.SupervisorRunningEvent, self._running)
+        events.subscribe(events.SupervisorStoppingEvent, self._stopping)
+        raise_file_limit()
+
+    def _running(self, event: object) -> None:
+        # Only now: before, supervisord may still become its own child. The shim compares its parent with this.
+        os.environ["VIDOPS_SUPERVISOR_PID"] = str(os.getpid())
+
+    def _stopping(self, event: object) -> None:
+        # supervisord would stop one group after the other; all at once takes the time of the slowest.
+        for group in list(self._supervisord.process_groups.values()):
+            group.stop_all()
+
+    def _process(self, name: str) -> Any:
+        group = self._supervisord.process_groups.get(name)
+        if group is None:
+            raise RPCError(Faults.BAD_NAME, f"{name} is not known")
+        return group.processes[name]
+
+    def _load(self, name: str) -> Any:
+        """The group that a program's file describes. Raises for a name that could lead out of its directory."""
+        if not re.fullmatch(PROGRAM_PATTERN, name):
+            raise RPCError(Faults.BAD_NAME, f"{name!r} is not a program's name")
+        path = f"{self._run_dir}/programs/{name}.conf"
+        parser = UnhosedConfigParser()
+        try:
+            if not parser.read(path):
+                raise RPCError(Faults.BAD_NAME, f"{name}: there is no {path}")
+            found = self._supervisord.options.process_groups_from_parser(parser)
+        except (ValueError, OSError) as error:
+            raise RPCError(Faults.CANT_REREAD, f"{path}: {error}") from None
+        if [group.name for group in found] != [name]:
+            raise RPCError(Faults.CANT_REREAD, f"{path}: must describe {name} and nothing else")
+        return found[0]
+
+    def _install(self, name: str) -> bool:
+        """Make the program known as its file has it now; a running one is left alone. Returns whether it changed."""
+        wanted = self._load(name)
+        known = self._supervisord.process_groups.get(name)
+        if known is not None:
+            if known.config == wanted or known.get_unstopped_processes():
+                return False
+            self._supervisord.remove_process_group(name)
+        return bool(self._supervisord.add_process_group(wanted))
+
+    def hello(self) -> str:
+        """Who answers: {"pid", "protocol", "owner", "files": the limit on open files}."""
+        return json.dumps(
+            {
+                "pid": os.getpid(),
+                "protocol": PROTOCOL,
+                "owner": os.environ.get("VIDOPS_OWNER", ""),
+                "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            }
+        )
+
+    def inventory(self) -> str:
+        """[[program, state, pid, exit status, since], ...]"""
+        processes = [p for group in self._supervisord.process_groups.values() for p in group.processes.values()]
+        return json.dumps([_describe(process) for process in processes])
+
+    def state(self, name: str) -> str:
+        """One entry of `inventory`."""
+        return json.dumps(_describe(self._process(name)))
+
+    def ensure(self, names: Sequence[str]) -> str:
+        """Make programs known; those known and stopped are taken as their files have them now. Gives the changed."""
+        return json.dumps([name for name in names if self._install(name)])
+
+    def refresh(self, names: Sequence[str]) -> str:
+        """`ensure`, refusing where a program runs with another configuration."""
+        for name in names:
+            known = self._supervisord.process_groups.get(name)
+            if known is not None and known.get_unstopped_processes() and known.config != self._load(name):
+                raise RPCError(Faults.STILL_RUNNING, f"{name} runs with another configuration: stop it first")
+        return self.ensure(names)
+
+    def forget(self, names: Sequence[str]) -> str:
+        """Make stopped programs unknown; unknown ones are fine. Gives those forgotten."""
+        groups = self._supervisord.process_groups
+        known = [name for name in names if name in groups]
+        for name in known:
+            if groups[name].get_unstopped_processes():
+                raise RPCError(Faults.STILL_RUNNING, f"{name} is not stopped")
+        for name in known:
+            self._supervisord.remove_process_group(name)
+        return json.dumps(known)
+
+    def start(self, name: str) -> str:
+        """Start a program as its file has it now; gives its state. A running one is left alone."""
+        if self._supervisord.options.mood <= 0:
+            raise RPCError(Faults.SHUTDOWN_STATE, "supervisord is shutting down")
+        self._install(name)
+        process = self._process(name)
+        if process.state == ProcessStates.STOPPING:
+            raise RPCError(Faults.STILL_RUNNING, f"{name} (pid {process.pid}) is still stopping")
+        if process.state in STOPPED_STATES:
+            if process.state == ProcessStates.UNKNOWN:
+                process.change_state(ProcessStates.STOPPED)
+            process.spawn()
+            process.transition()
+            if not process.pid:
+                raise RPCError(Faults.SPAWN_ERROR, f"{name}: {process.spawnerr}")
+        return json.dumps(_describe(process))
+
+    def stop(self, name: str) -> str:
+        """Begin to stop a program, without waiting; gives its state. A stopped one is left alone."""
+        process = self._process(name)
+        if process.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
+            process.stop()
+            self._supervisord.reap()
+        return json.dumps(_describe(process))
+
+    def kill(self, name: str) -> str:
+        """End a program that does not want to stop, with its process group."""
+        process = self._process(name)
+        if process.pid:
+            process.kill(signal.SIGKILL)
+        return json.dumps(_describe(process))
+
+    def signal(self, name: str, signal_name: str) -> str:
+        """Send a signal to a program's process; gives its state."""
+        if signal_name not in SIGNALS:
+            raise RPCError(Faults.BAD_SIGNAL, f"{signal_name!r}: one of {', '.join(sorted(SIGNALS))}")
+        process = self._process(name)
+        if not process.pid:
+            raise RPCError(Faults.NOT_RUNNING, f"{name} does not run")
+        process.signal(getattr(signal, f"SIG{signal_name}"))
+        return json.dumps(_describe(process))
+
+
+def _describe(process: Any) -> list[object]:
+    since = process.laststop if process.state in STOPPED_STATES else process.laststart
+    state = getProcessStateDescription(process.state)
+    return [process.config.name, state, process.pid, process.exitstatus or 0, since]
