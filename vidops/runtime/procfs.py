@@ -107,3 +107,44 @@ def wait_for_exit(pidfd: int, timeout: float) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(max(0.0, timeout) * 1000))
+
+
+def running_fingerprint(pid: int, patience: float = 1.0) -> str:
+    """The fingerprint that a process of ours was started with; empty where there is none.
+
+    In the first 20 ms of its life it is still the exec shim, which says nothing: that is waited for (blocking, at
+    most `patience` seconds), since "unknown" would have a fresh process replaced.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        env = environment(pid)
+        found = env.get("VIDOPS_FINGERPRINT", "")
+        if found or not env.get("VIDOPS_OWNER") or time.monotonic() > deadline:
+            return found
+        time.sleep(0.002)
+
+
+def open_files(pid: int) -> set[tuple[int, int]] | None:
+    """(device, inode) of every file that a process has open; None where it is not ours to know."""
+    found = set()
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except FileNotFoundError:
+        return set()
+    except OSError:
+        return None
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            info = os.stat(f"/proc/{pid}/fd/{name}")
+            found.add((info.st_dev, info.st_ino))
+    return found
+
+
+def group_members(group: int) -> list[int]:
+    """Processes of a process group. supervisord makes one for each program, named after its first process."""
+    found = []
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) == group:
+                found.append(pid)
+    return found
