@@ -55,8 +55,11 @@ class Processes(Protocol):
     """
 
     async def inventory(self) -> Mapping[str, ProcessState]: ...
+    async def state(self, program: str) -> ProcessState:
+        """One program's state; raises `PermanentError` where it is not known."""
+
     async def ensure(self, programs: Sequence[str]) -> None:
-        """Make programs known (none is started). Known ones are left alone."""
+        """Make programs known (none is started). Known ones that run are left alone."""
 
     async def forget(self, programs: Sequence[str]) -> None:
         """Stop programs if they run, wait until they are gone, and make them unknown."""

@@ -90,7 +90,7 @@ class SourceType:
 
 @dataclass(frozen=True, slots=True)
 class CaptureContext:
-    """`input`: what FFmpeg reads every frame from (`-f mpjpeg -i <input>`). `spool`: an absolute directory."""
+    """`input`: what FFmpeg reads every frame from (`-f matroska -i <input>`). `spool`: an absolute directory."""
 
     capture: str
     camera: str

@@ -1,0 +1,23 @@
+"""What the FFmpeg commands of all sources share. Pure: a graph in, an argv out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidops.api import FFMPEG, Program, SourceContext
+
+LOGGING = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
+"""The reason of a failure is the last line of the log, and a good run writes nothing."""
+
+DEFAULT_QUALITY = 5
+"""Of MJPEG encoding, 2 (best) to 31."""
+
+
+def program(stream: Any, context: SourceContext, **output: Any) -> Program:
+    """The program that delivers `stream` (of ffmpeg-python) to the hub as multipart JPEG.
+
+    Each frame is written out at once (`flush_packets`): a viewer must not wait for a buffer to fill.
+    """
+    graph = stream.output(context.output, f="mpjpeg", flush_packets=1, **output)
+    words = graph.compile(cmd=FFMPEG)
+    return Program(argv=(words[0], *LOGGING, *words[1:]), stop_timeout=3.0)

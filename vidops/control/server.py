@@ -1,0 +1,173 @@
+"""The control API: Quart on Hypercorn, on a unix socket that only its owner can open.
+
+    GET  /v1/status                        what is, on both axes, with every resource
+    GET  /v1/recordings?camera=&limit=     the index of segments
+    POST /v1/plan   {path}                 what an apply would do
+    POST /v1/apply  {path, wait, timeout}  take a file over; 422 for a bad file, 409 where it failed and was undone
+    POST /v1/stop   {}                     end everything
+
+Errors are problem+json (RFC 9457); a stack file's problems are in its `problems` member.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIFramework
+from quart import Quart, request
+from quart.typing import ResponseReturnValue
+
+from vidops.errors import Problem, StackError, VidopsError
+
+MAX_BODY = 64 * 1024
+MAX_WAIT = 3600.0
+
+
+class Control(Protocol):
+    """What the API asks of the control plane."""
+
+    def report(self) -> Mapping[str, Any]: ...
+    async def plan(self, path: str) -> Mapping[str, Any]: ...
+    async def apply(self, path: str) -> Mapping[str, Any]: ...
+    async def healthy(self, timeout: float) -> bool:
+        """Wait until everything is `Synced` and `Healthy`; whether it came about within `timeout` seconds."""
+
+    async def recordings(self, camera: str, limit: int) -> Sequence[Mapping[str, Any]]: ...
+    def stop(self) -> None: ...
+
+
+class BadRequestError(VidopsError):
+    """The request itself is wrong."""
+
+
+def build(control: Control) -> Quart:
+    """The application. Stateless: everything is the control plane's."""
+    app = Quart("vidops.control")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["BODY_TIMEOUT"] = 10
+    app.config["RESPONSE_TIMEOUT"] = None  # an apply takes as long as its gates
+
+    @app.get("/v1/status")
+    async def status() -> ResponseReturnValue:
+        return dict(control.report())
+
+    @app.get("/v1/recordings")
+    async def recordings() -> ResponseReturnValue:
+        try:
+            limit = min(int(request.args.get("limit", "100")), 10_000)
+        except ValueError:
+            raise BadRequestError("limit is not a number") from None
+        rows = await control.recordings(request.args.get("camera", ""), limit)
+        return {"recordings": [dict(r) for r in rows]}
+
+    @app.post("/v1/plan")
+    async def plan() -> ResponseReturnValue:
+        return dict(await control.plan(_path(await _body())))
+
+    @app.post("/v1/apply")
+    async def apply() -> ResponseReturnValue:
+        body = await _body()
+        answer = dict(await control.apply(_path(body)))
+        if body.get("wait"):
+            answer["healthy"] = await control.healthy(_seconds(body))
+            answer["status"] = dict(control.report())
+        return answer
+
+    @app.post("/v1/stop")
+    async def stop() -> ResponseReturnValue:
+        control.stop()
+        return {"stopping": True}
+
+    @app.errorhandler(StackError)
+    async def bad_stack(error: StackError) -> ResponseReturnValue:
+        return problem(422, "The stack file has errors", str(error), problems=[to_json(p) for p in error.problems])
+
+    @app.errorhandler(BadRequestError)
+    async def bad_request(error: BadRequestError) -> ResponseReturnValue:
+        return problem(400, "Bad request", str(error))
+
+    @app.errorhandler(VidopsError)
+    async def failed(error: VidopsError) -> ResponseReturnValue:
+        return problem(409, "Not applied", str(error))
+
+    @app.errorhandler(404)
+    async def unknown(_: Exception) -> ResponseReturnValue:
+        return problem(404, "No such resource", f"there is no {request.path}")
+
+    return app
+
+
+async def _body() -> dict[str, Any]:
+    data = await request.get_json(silent=True)
+    if not isinstance(data, dict):
+        raise BadRequestError("the body is not a JSON object")
+    return data
+
+
+def _path(body: Mapping[str, Any]) -> str:
+    path = body.get("path")
+    if not isinstance(path, str) or not os.path.isabs(path):
+        raise BadRequestError("path must be the absolute path of a stack file")
+    return path
+
+
+def _seconds(body: Mapping[str, Any]) -> float:
+    timeout = body.get("timeout", 60.0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= MAX_WAIT:
+        raise BadRequestError(f"timeout must be seconds, more than 0 and at most {MAX_WAIT:g}")
+    return float(timeout)
+
+
+def problem(status: int, title: str, detail: str, **more: Any) -> ResponseReturnValue:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return body, status, {"Content-Type": "application/problem+json"}
+
+
+def to_json(p: Problem) -> dict[str, Any]:
+    """A stack file's problem as the API tells it."""
+    return {
+        "file": p.mark.file,
+        "line": p.mark.line,
+        "column": p.mark.column,
+        "path": p.path,
+        "message": p.message,
+        "hint": p.hint,
+        "text": str(p),
+    }
+
+
+async def serve_control(
+    app: Quart, path: str, stopping: Callable[[], Awaitable[None]], listening: Callable[[], None]
+) -> None:
+    """Serve at the unix socket `path` (0600) until `stopping` returns. `listening` is called once it can be used."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(mask)
+    listener.listen(64)
+    listening()
+    config = Config()
+    # Hypercorn closes the descriptor that it is given.
+    config.bind = [f"fd://{os.dup(listener.fileno())}"]
+    config.accesslog = None
+    config.errorlog = "-"
+    config.graceful_timeout = 2.0
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    try:
+        asgi: ASGIFramework = app  # type: ignore[assignment]
+        await serve(asgi, config, shutdown_trigger=stopping)
+    finally:
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,224 @@
+"""Drivers: how a resource of each kind is made real, level by level rather than edge by edge.
+
+`apply` compares what is with what should be and does only what is missing, so it serves creation, update, and
+putting things back after a crash or a reboot alike. What an update costs follows from the spec's impacts: a
+process is replaced only where its program differs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Protocol, cast
+
+from vidops.errors import PermanentError, TemporaryError
+from vidops.planning.plan import Applied
+from vidops.reconcile.host import Host, until
+from vidops.resources.resource import JSON, Resource, fingerprint
+from vidops.resources.specs import CaptureSpec, GatewaySpec, HubSpec, LoopbackSpec, Program, SourceSpec
+
+HUB_START_TIMEOUT = 15.0
+
+
+class Driver(Protocol):
+    """One kind's way to the host. Every method raises `TemporaryError` or `PermanentError` with the reason."""
+
+    async def apply(self, resource: Resource) -> None:
+        """Make it so; returns when it is in place (a gateway serves, a process runs)."""
+
+    async def delete(self, applied: Applied) -> None:
+        """Undo it; returns when what it held is released."""
+
+    async def ready(self, resource: Resource) -> None:
+        """The health gate: returns when it does its work, raises with what it says where it does not in time."""
+
+
+class ProgramDriver:
+    """A process of its own: captures, loopback nodes; base of hub and gateways."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def apply(self, resource: Resource) -> None:
+        spec = cast(CaptureSpec | LoopbackSpec | HubSpec | GatewaySpec, resource.spec)
+        await self.run(resource.ref.program, spec.program)
+
+    async def run(self, name: str, program: Program) -> bool:
+        """Have `program` running, replacing a process started from other words. Returns whether it was started."""
+        host = self.host
+        mark = program_fingerprint(program)
+        host.programs.write(name, program, mark)
+        state = await host.state_of(name)
+        if state is not None and state.running:
+            if host.running_fingerprint(state.pid) == mark:
+                host.wanted.add(name)
+                return False
+            host.wanted.discard(name)
+            await host.processes.stop(name, program.stop_timeout)
+        await host.processes.ensure([name])
+        host.wanted.add(name)
+        await host.processes.start(name)
+        return True
+
+    async def delete(self, applied: Applied) -> None:
+        name = applied.ref.program
+        self.host.wanted.discard(name)
+        await self.host.processes.forget([name])
+        self.host.programs.remove(name)
+
+    async def ready(self, resource: Resource) -> None:
+        return None
+
+
+class CaptureDriver(ProgramDriver):
+    """A recorder. Ready when its spool has grown."""
+
+    async def ready(self, resource: Resource) -> None:
+        spec = cast(CaptureSpec, resource.spec)
+        host = self.host
+        if host.cameras().get(spec.camera, {}).get("state") == "Missing":
+            return
+        before = host.grown(spec.spool)
+
+        async def growing() -> bool:
+            state = await host.state_of(resource.ref.program)
+            if state is not None and state.stopped:
+                raise TemporaryError(f"the recorder ended at once (exit status {state.exit_status})", reason="Exited")
+            return host.grown(spec.spool) > before
+
+        if not await until(host.clock, spec.stall_timeout, growing):
+            raise TemporaryError(f"nothing was recorded within {spec.stall_timeout:g}s", reason="NotRecording")
+
+
+class HubDriver(ProgramDriver):
+    """The hub. In place when its socket answers."""
+
+    async def apply(self, resource: Resource) -> None:
+        await super().apply(resource)
+
+        async def answers() -> bool:
+            try:
+                await self.host.hub.status()
+            except TemporaryError:
+                return False
+            return True
+
+        if not await until(self.host.clock, HUB_START_TIMEOUT, answers):
+            raise TemporaryError(f"the hub does not answer within {HUB_START_TIMEOUT:g}s", reason="NotReady")
+
+
+class SourceDriver:
+    """A camera. The hub starts and stops its program; here is written what the hub is to start."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def apply(self, resource: Resource) -> None:
+        spec = cast(SourceSpec, resource.spec)
+        host, name = self.host, resource.ref.program
+        if spec.program is not None:
+            host.programs.write(name, spec.program, program_fingerprint(spec.program))
+            await host.processes.ensure([name])
+        camera = camera_json(spec, name)
+        host.files.write(host.layout.camera_file(spec.camera), json.dumps(camera, indent=1, sort_keys=True))
+        await host.hub.apply(camera)
+        if spec.program is None:
+            await self._drop_program(name)
+
+    async def delete(self, applied: Applied) -> None:
+        host, camera = self.host, str(applied.data["camera"])
+        host.files.remove(host.layout.camera_file(camera))
+        await host.hub.remove(camera)
+        await self._drop_program(applied.ref.program)
+
+    async def ready(self, resource: Resource) -> None:
+        spec = cast(SourceSpec, resource.spec)
+        if spec.program is None:
+            return
+
+        async def online() -> bool:
+            state = self.host.cameras().get(spec.camera, {})
+            if state.get("fingerprint") != program_fingerprint(cast(Program, spec.program)):
+                return False
+            if state.get("state") == "Failed":
+                raise TemporaryError(str(state.get("message") or "it failed"), reason=str(state.get("reason")))
+            return state.get("state") == "Online"
+
+        if not await until(self.host.clock, spec.start_timeout + 1, online):
+            raise TemporaryError(f"no frame within {spec.start_timeout:g}s", reason="StartTimeout")
+
+    async def _drop_program(self, name: str) -> None:
+        await self.host.processes.forget([name])
+        self.host.programs.remove(name)
+
+
+class GatewayDriver(ProgramDriver):
+    """A gateway. A new spec is taken over by the running process as its next generation."""
+
+    async def apply(self, resource: Resource) -> None:
+        spec = cast(GatewaySpec, resource.spec)
+        host, name = self.host, resource.ref.name
+        document = {**resource.data, "fingerprint": resource.fingerprint, "name": name}
+        text = json.dumps(document, indent=1, sort_keys=True)
+        previous = host.layout.gateway_file(name)
+        host.files.write(previous, text)
+        started = await self.run(resource.ref.program, spec.program)
+        if not started:
+            answer = await host.gateway(name, {"op": "status"})
+            if answer.get("fingerprint") == resource.fingerprint:
+                return
+            answer = await host.gateway(name, {"op": "reload"})
+            if not answer.get("ok"):
+                raise PermanentError(str(answer.get("error")), reason=str(answer.get("reason") or "ReloadFailed"))
+            return
+        await self._serving(resource)
+
+    async def _serving(self, resource: Resource) -> None:
+        spec = cast(GatewaySpec, resource.spec)
+        host = self.host
+
+        async def serves() -> bool:
+            try:
+                answer = await host.gateway(resource.ref.name, {"op": "status"})
+            except TemporaryError:
+                state = await host.state_of(resource.ref.program)
+                if state is not None and state.stopped:
+                    raise TemporaryError(
+                        f"it ended at once (exit status {state.exit_status}): see `vidops logs {resource.ref}`",
+                        reason="Exited",
+                    ) from None
+                return False
+            return answer.get("fingerprint") == resource.fingerprint
+
+        if not await until(host.clock, spec.start_timeout, serves):
+            raise TemporaryError(f"it does not serve within {spec.start_timeout:g}s", reason="StartTimeout")
+
+    async def delete(self, applied: Applied) -> None:
+        await super().delete(applied)
+        self.host.files.remove(self.host.layout.gateway_file(applied.ref.name))
+
+
+def drivers(host: Host) -> dict[str, Driver]:
+    """One driver a kind."""
+    return {
+        "hub": HubDriver(host),
+        "source": SourceDriver(host),
+        "loopback": ProgramDriver(host),
+        "capture": CaptureDriver(host),
+        "gateway": GatewayDriver(host),
+    }
+
+
+def program_fingerprint(program: Program) -> str:
+    """What a running process is compared by."""
+    return fingerprint(program.model_dump(mode="json"))
+
+
+def camera_json(spec: SourceSpec, program: str) -> JSON:
+    """What the hub is told of a camera."""
+    data = spec.model_dump(mode="json", exclude={"program", "camera"})
+    return {
+        **data,
+        "name": spec.camera,
+        "program": program if spec.program is not None else None,
+        "fingerprint": program_fingerprint(spec.program) if spec.program is not None else "",
+    }

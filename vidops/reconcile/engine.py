@@ -1,0 +1,294 @@
+"""The reconciler: one request at a time, each an iteration of compile → plan → apply → note.
+
+`iterate` is exactly one iteration and is what tests call; `run` is the thin loop around it. Everything that can
+want an iteration (an edit, `vidops apply`, a plugged camera, a step to try again) puts a request into one queue,
+so nothing is ever applied side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vidops.errors import Problem, StackError, VidopsError
+from vidops.planning.plan import Action, Applied, Plan, plan
+from vidops.ports import DeviceFacts
+from vidops.reconcile.apply import Applier, Failure, Outcome
+from vidops.reconcile.compiler import Compiled, Compiler, Read, reader_of
+from vidops.reconcile.drivers import Driver
+from vidops.reconcile.healing import Healer
+from vidops.reconcile.host import Host
+from vidops.reconcile.ledger import Ledger, Revision
+from vidops.resources.resource import Ref, Resource
+from vidops.resources.restart import RestartPolicy
+
+log = logging.getLogger("vidops.reconcile")
+
+RETRY_FIRST, RETRY_CAP = 1.0, 30.0
+"""Seconds between tries of steps that failed and may work later."""
+
+
+class ApplyError(VidopsError):
+    """An apply that did not come about. `str()` says why, and what is in force now."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something wants an iteration. `path`: a stack file to take over; empty: the present one, as it was read last.
+
+    `answer` is given what came of it.
+    """
+
+    why: str
+    path: str = ""
+    answer: asyncio.Future[Outcome] | None = None
+
+
+@dataclass
+class Memory:
+    """What the reconciler knows now. `good`: the resources of the last committed revision."""
+
+    applied: dict[Ref, Applied] = field(default_factory=dict)
+    compiled: Compiled | None = None
+    good: tuple[Resource, ...] = ()
+    revision: Revision | None = None
+    problems: tuple[Problem, ...] = ()
+    failures: dict[Ref, Failure] = field(default_factory=dict)
+    rejected: str = ""
+    """Why the newest file is not in force, where it compiled and then failed."""
+    devices: Sequence[DeviceFacts] = ()
+    working: bool = False
+
+
+class Engine:
+    """Brings reality to the file. See the module's text; the host, the ledger and the compiler are its ports."""
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        drivers: dict[str, Driver],
+        ledger: Ledger,
+        compiler: Compiler,
+        read: Read,
+        scan: Callable[[], Awaitable[Sequence[DeviceFacts]]],
+    ) -> None:
+        self.host = host
+        self.drivers = drivers
+        self.ledger = ledger
+        self.compiler = compiler
+        self.read = read
+        self.scan = scan
+        self.memory = Memory()
+        self.changed = asyncio.Event()
+        """Set whenever status may have changed."""
+        self.healer = Healer(host, self._policy_of, self.changed.set)
+        self.requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._notes: list[tuple[Ref, Applied | None]] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_pause = RETRY_FIRST
+        self.applier = Applier(drivers, self.memory.applied, self._noted)
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve requests for ever."""
+        while True:
+            request = await self.requests.get()
+            try:
+                outcome = await self.iterate(request)
+            except VidopsError as error:
+                if request.answer is None:
+                    log.warning("%s: %s", request.why, error)
+                elif not request.answer.done():
+                    request.answer.set_exception(error)
+            else:
+                if request.answer is not None and not request.answer.done():
+                    request.answer.set_result(outcome)
+            self.changed.set()
+
+    async def ask(self, why: str, path: str = "") -> Outcome:
+        """Put a request and wait for what comes of it."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.requests.put_nowait(Request(why, path, answer))
+        return await answer
+
+    def want(self, why: str, path: str = "") -> None:
+        self.requests.put_nowait(Request(why, path))
+
+    # -- one iteration ---------------------------------------------------------------------------------------
+
+    async def begin(self, path: str) -> None:
+        """The first iteration after a start: adopt what runs, put back what is missing, take over the file.
+
+        Where the file is bad and a revision was committed before, that one is kept in force. Raises `StackError`
+        where there is none.
+        """
+        memory = self.memory
+        memory.applied.update(await asyncio.to_thread(self.ledger.inventory))
+        memory.revision = await asyncio.to_thread(self.ledger.last)
+        memory.devices = await self.scan()
+        try:
+            compiled = await self._compile(path, self.read)
+        except StackError as error:
+            if memory.revision is None:
+                raise
+            compiled = await self._compile(memory.revision.path, reader_of(memory.revision.texts))
+            memory.problems = error.problems
+            log.warning("%s has errors; revision %d stays in force", path, memory.revision.number)
+        await self._first(replace(compiled, path=path))
+
+    async def _first(self, compiled: Compiled) -> None:
+        memory = self.memory
+        steps = plan(compiled.resources, memory.applied)
+        planned = {a.ref for a in steps.actions}
+        memory.compiled, memory.good = compiled, compiled.resources
+        # Deletions and changes first: what is put back must not meet what is to go.
+        outcome = await self.applier.converge(steps)
+        kept = [r for r in compiled.resources if r.ref in memory.applied and r.ref not in planned]
+        failures = [*outcome.failures, *await self.applier.restore(kept)]
+        self._remember_failures(failures, compiled.resources)
+        await self._write_notes()
+        if not memory.problems:
+            await self._commit(compiled, "start")
+        self.changed.set()
+
+    async def iterate(self, request: Request) -> Outcome:
+        """One iteration. Raises `StackError` for a bad file and `ApplyError` where its plan failed; what was in
+        force before is then still, or again."""
+        memory = self.memory
+        memory.working = True
+        self.changed.set()
+        try:
+            if request.path:
+                return await self._take_over(request)
+            return await self._converge()
+        finally:
+            memory.working = False
+            self.changed.set()
+
+    async def _take_over(self, request: Request) -> Outcome:
+        memory = self.memory
+        try:
+            compiled = await self._compile(request.path, self.read)
+        except StackError as error:
+            memory.problems = error.problems
+            await self._event("StackRejected", request.path, str(error))
+            raise
+        memory.problems, memory.rejected = (), ""
+        before, current = memory.good, memory.compiled
+        steps = plan(compiled.resources, memory.applied)
+        memory.compiled = compiled
+        self._forget_past(steps)
+        outcome = await self.applier.transact(steps, before, compiled.resources) if steps else Outcome(steps)
+        await self._write_notes()
+        if outcome.failures:
+            said = "; ".join(map(str, outcome.failures))
+            memory.compiled = (
+                replace(compiled, resources=before)
+                if current is None
+                else replace(current, path=compiled.path, files=compiled.files)
+            )
+            memory.rejected = said
+            self._remember_failures(outcome.rollback_failures, before)
+            await self._event("ApplyFailed", request.path, said)
+            kept = f"revision {memory.revision.number} is in force again" if memory.revision else "nothing was kept"
+            raise ApplyError(f"{request.path} was not applied: {said}; {kept}")
+        memory.failures.clear()
+        memory.good = compiled.resources
+        await self._commit(compiled, request.why)
+        return outcome
+
+    async def _converge(self) -> Outcome:
+        """The same file again: devices came or went, or a step is to be tried once more."""
+        memory = self.memory
+        if memory.compiled is None:
+            return Outcome(Plan())
+        memory.devices = await self.scan()
+        now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts))
+        memory.compiled = replace(memory.compiled, resources=now.resources)
+        memory.good = now.resources
+        steps = plan(now.resources, memory.applied)
+        self._forget_past(steps)
+        outcome = await self.applier.converge(steps)
+        again = [r for r in now.resources if r.ref in memory.failures and r.ref in memory.applied]
+        failures = [*outcome.failures, *await self.applier.restore(again)]
+        self._remember_failures(failures, now.resources)
+        await self._write_notes()
+        return outcome
+
+    async def restore_all(self) -> None:
+        """Put every applied resource back: supervisord, and with it all that ran, is new."""
+        failures = await self.applier.restore(r for r in self.memory.good if r.ref in self.memory.applied)
+        self._remember_failures(failures, self.memory.good)
+
+    async def preview(self, path: str) -> Plan:
+        """What taking over `path` would do now; changes nothing."""
+        compiled = await self._compile(path, self.read)
+        return plan(compiled.resources, self.memory.applied)
+
+    # -- helpers ---------------------------------------------------------------------------------------------
+
+    async def _compile(self, path: str, read: Read) -> Compiled:
+        return await asyncio.to_thread(self.compiler.compile, path, read, self.memory.devices)
+
+    async def _commit(self, compiled: Compiled, why: str) -> None:
+        last = self.memory.revision
+        if last is not None and last.texts == compiled.texts and last.path == compiled.path:
+            return
+        self.memory.revision = await asyncio.to_thread(self.ledger.commit, compiled.path, compiled.texts, why)
+        await self._event("Committed", compiled.path, f"revision {self.memory.revision.number}: {why}")
+
+    async def _event(self, kind: str, subject: str, message: str) -> None:
+        await asyncio.to_thread(self.ledger.event, kind, subject, message)
+
+    def _noted(self, action: Action) -> None:
+        self._notes.append((action.ref, self.memory.applied.get(action.ref)))
+        self.memory.failures.pop(action.ref, None)
+
+    async def _write_notes(self) -> None:
+        notes, self._notes = self._notes, []
+
+        def write() -> None:
+            for ref, applied in notes:
+                self.ledger.note(ref, applied)
+
+        if notes:
+            await asyncio.to_thread(write)
+
+    def _forget_past(self, steps: Plan) -> None:
+        for action in steps.actions:
+            self.healer.forget(action.ref.program)
+
+    def _remember_failures(self, failures: Sequence[Failure], desired: Sequence[Resource]) -> None:
+        """Keep them for status, and try the temporary ones again after a pause that doubles."""
+        wanted = {r.ref for r in desired}
+        self.memory.failures.clear()
+        self.memory.failures.update({f.ref: f for f in failures if f.ref in wanted})
+        for failure in failures:
+            log.warning("%s", failure)
+        temporary = [f for f in failures if f.temporary]
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if not temporary:
+            self._retry_pause = RETRY_FIRST
+            return
+        pause = max([self._retry_pause, *(f.delay or 0.0 for f in temporary)])
+        self._retry = asyncio.get_running_loop().call_later(pause, self.want, "retry")
+        self._retry_pause = min(self._retry_pause * 2, RETRY_CAP)
+
+    def _policy_of(self, program: str) -> RestartPolicy:
+        for resource in self.memory.good:
+            if resource.ref.program == program:
+                spec: Any = resource.spec
+                return getattr(spec, "restart", RestartPolicy())
+        return RestartPolicy()
+
+    def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self.healer.close()

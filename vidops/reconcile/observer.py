@@ -1,0 +1,133 @@
+"""Observing: process states from events, cameras from the hub, progress from spools; and the status made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vidops.ports import ProcessEvent, ProcessState
+from vidops.reconcile.engine import Engine
+from vidops.reconcile.status import Seen, overall, status_of, to_json
+from vidops.resources.conditions import Status
+from vidops.resources.resource import JSON, Ref, Resource
+from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
+
+
+@dataclass(slots=True)
+class Progress:
+    """How much something had done when it was last seen to do more. `at`: monotonic seconds."""
+
+    amount: int = -1
+    at: float = 0.0
+
+
+@dataclass
+class Observer:
+    """Holds what was observed last. `consumed(pid)`: frames that the hub delivered to a process so far."""
+
+    engine: Engine
+    consumed: Callable[[int], int]
+    states: dict[str, ProcessState] = field(default_factory=dict)
+    progress: dict[Ref, Progress] = field(default_factory=dict)
+    statuses: dict[Ref, Status] = field(default_factory=dict)
+
+    def heard(self, event: ProcessEvent) -> None:
+        """A change of a program's state."""
+        old = self.states.get(event.program)
+        status = old.exit_status if old else 0
+        now = self.engine.host.clock.now()
+        self.states[event.program] = ProcessState(event.program, event.state, event.pid, status, now)
+
+    async def resync(self) -> None:
+        """Read the whole inventory again."""
+        self.states = dict(await self.engine.host.processes.inventory())
+
+    def observe(self) -> list[tuple[Resource, Status]]:
+        """Every desired resource with its status now. Events of changed health are the caller's to send."""
+        memory = self.engine.memory
+        cameras = self.engine.host.cameras()
+        resources = memory.compiled.resources if memory.compiled else memory.good
+        now = self.engine.host.clock.now()
+        found: dict[Ref, Status] = {}
+        for resource in resources:
+            found[resource.ref] = status_of(
+                resource,
+                memory.applied.get(resource.ref),
+                self._seen(resource, cameras),
+                before=self.statuses.get(resource.ref),
+                now=now,
+                working=memory.working,
+            )
+        self.statuses = found
+        self.progress = {ref: p for ref, p in self.progress.items() if ref in found}
+        return [(r, found[r.ref]) for r in resources]
+
+    def _seen(self, resource: Resource, cameras: Mapping[str, Mapping[str, Any]]) -> Seen:
+        ref, spec = resource.ref, resource.spec
+        failure = self.engine.memory.failures.get(ref)
+        process = self.states.get(ref.program)
+        if isinstance(spec, SourceSpec):
+            camera = cameras.get(spec.camera)
+            restarts = int((camera or {}).get("restarts", 0))
+            return Seen(process, camera, restarts=restarts, failure=failure, facts=dict(camera or {}))
+        patient = self.engine.healer.patients.get(ref.program)
+        seen = Seen(
+            process=process,
+            backoff=patient.backoff if patient else Seen().backoff,
+            restarts=patient.restarts if patient else 0,
+            error=patient.error if patient else "",
+            failure=failure,
+        )
+        if isinstance(spec, CaptureSpec | LoopbackSpec):
+            done = self._amount(spec, process)
+            quiet = self._quiet(ref, done)
+            facts: JSON = {"camera": spec.camera, "progress": done}
+            return Seen(
+                process, cameras.get(spec.camera), seen.backoff, seen.restarts, quiet, failure, seen.error, facts
+            )
+        return seen
+
+    def _amount(self, spec: CaptureSpec | LoopbackSpec, process: ProcessState | None) -> int:
+        if isinstance(spec, CaptureSpec):
+            return self.engine.host.grown(spec.spool)
+        return self.consumed(process.pid) if process else 0
+
+    def _quiet(self, ref: Ref, amount: int) -> float:
+        """Seconds since the amount last differed (a spool shrinks when a segment is moved out)."""
+        now = self.engine.host.clock.monotonic()
+        last = self.progress.setdefault(ref, Progress(at=now))
+        if amount != last.amount:
+            last.amount, last.at = amount, now
+        return now - last.at
+
+    def report(self) -> JSON:
+        """`GET /v1/status`."""
+        memory = self.engine.memory
+        rows = self.observe()
+        sync, health = overall(status for _, status in rows)
+        compiled, revision = memory.compiled, memory.revision
+        return {
+            "stack": {
+                "name": compiled.name if compiled else "",
+                "path": compiled.path if compiled else "",
+                "labels": compiled.labels if compiled else {},
+                "revision": revision.number if revision else 0,
+            },
+            "sync": "OutOfSync" if memory.problems or memory.rejected else sync.value,
+            "health": health.value,
+            "rejected": memory.rejected,
+            "problems": [
+                {
+                    "file": p.mark.file,
+                    "line": p.mark.line,
+                    "column": p.mark.column,
+                    "path": p.path,
+                    "message": p.message,
+                    "hint": p.hint,
+                }
+                for p in memory.problems
+            ],
+            "resources": [to_json(resource.ref, status, resource.origin) for resource, status in rows],
+            "time": self.engine.host.clock.now(),
+        }

@@ -1,0 +1,115 @@
+"""What is said of each resource: sync, health, conditions. Pure: from what is desired, applied and observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vidops.planning.plan import Applied
+from vidops.ports import ProcessState
+from vidops.reconcile.apply import Failure
+from vidops.resources.conditions import Condition, Health, Status, Sync
+from vidops.resources.resource import JSON, Ref, Resource
+from vidops.resources.restart import Backoff, RestartPolicy
+from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
+
+HEALTH_OF_CAMERA = {
+    "Idle": Health.HEALTHY,
+    "Online": Health.HEALTHY,
+    "Starting": Health.PROGRESSING,
+    "Stalled": Health.DEGRADED,
+    "Failed": Health.DEGRADED,
+    "Missing": Health.MISSING,
+}
+_WORST = (Health.HEALTHY, Health.SUSPENDED, Health.PROGRESSING, Health.MISSING, Health.DEGRADED)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was observed of one resource. Times are seconds: `quiet` without progress."""
+
+    process: ProcessState | None = None
+    camera: Mapping[str, Any] | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    restarts: int = 0
+    quiet: float = 0.0
+    failure: Failure | None = None
+    error: str = ""
+    facts: JSON = field(default_factory=dict)
+
+
+def status_of(
+    resource: Resource, applied: Applied | None, seen: Seen, *, before: Status | None, now: float, working: bool = False
+) -> Status:
+    """One resource's status; `before` gives the times of conditions that did not change."""
+    sync = Sync.SYNCED if applied and applied.fingerprint == resource.fingerprint else Sync.OUT_OF_SYNC
+    health, reason, message = _health(resource, seen)
+    if seen.failure is not None:
+        health, reason, message = Health.DEGRADED, seen.failure.reason, seen.failure.message
+    elif applied is None:
+        health, reason, message = Health.PROGRESSING, "Pending", "not applied yet"
+    looping = reason == "CrashLoop" or (seen.failure is not None and not seen.failure.temporary)
+    status = Status(
+        sync=sync,
+        health=health,
+        reason=reason,
+        message=message,
+        pid=seen.process.pid if seen.process and seen.process.running else 0,
+        restarts=seen.restarts,
+        observed_generation=applied.generation if applied else 0,
+        conditions=before.conditions if before else (),
+        facts=dict(seen.facts),
+    )
+    for kind, true in (("Ready", health is Health.HEALTHY), ("Reconciling", working), ("Stalled", looping)):
+        said = (reason, message) if kind != "Reconciling" else ("", "")
+        status = status.with_condition(Condition(kind, "True" if true else "False", *said, last_transition_time=now))
+    return status
+
+
+def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
+    spec = resource.spec
+    if isinstance(spec, SourceSpec):
+        return _camera_health(spec, seen)
+    process = seen.process
+    if process is None or process.stopped:
+        policy: RestartPolicy = getattr(spec, "restart", RestartPolicy())
+        text = seen.error or (f"ended with exit status {process.exit_status}" if process else "not started yet")
+        if seen.backoff.crash_looping(policy):
+            return Health.DEGRADED, "CrashLoop", f"{text}; {seen.backoff.failures} failures in a row"
+        return Health.PROGRESSING, "Restarting", text
+    if isinstance(spec, CaptureSpec | LoopbackSpec):
+        camera = (seen.camera or {}).get("state", "")
+        if camera != "Online":
+            word = camera or "unknown"
+            said = str((seen.camera or {}).get("message") or "")
+            return (
+                Health.PROGRESSING if camera in ("Starting", "Idle", "") else Health.DEGRADED,
+                f"Camera{word.capitalize()}",
+                f"its camera {spec.camera} is {word.lower()}" + (f": {said}" if said else ""),
+            )
+        if seen.quiet > spec.stall_timeout:
+            return Health.DEGRADED, "Stalled", f"no progress for {seen.quiet:.0f}s"
+    return Health.HEALTHY, "Running", ""
+
+
+def _camera_health(spec: SourceSpec, seen: Seen) -> tuple[Health, str, str]:
+    if seen.camera is None:
+        return Health.PROGRESSING, "HubUnknown", "the hub has not told of it yet"
+    state = str(seen.camera.get("state", ""))
+    health = HEALTH_OF_CAMERA.get(state, Health.PROGRESSING)
+    return health, str(seen.camera.get("reason") or state), str(seen.camera.get("message") or "")
+
+
+def overall(statuses: Iterable[Status]) -> tuple[Sync, Health]:
+    """A stack's two axes: the worst of its resources'."""
+    sync, health = Sync.SYNCED, Health.HEALTHY
+    for status in statuses:
+        if status.sync is Sync.OUT_OF_SYNC:
+            sync = Sync.OUT_OF_SYNC
+        health = max(health, status.health, key=_WORST.index)
+    return sync, health
+
+
+def to_json(ref: Ref, status: Status, origin: str) -> JSON:
+    return {"kind": ref.kind, "name": ref.name, "origin": origin, **status.to_json()}
