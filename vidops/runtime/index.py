@@ -1,0 +1,188 @@
+"""The index of finished recordings: SQLite beside the files, always to be had again from the files themselves.
+
+What the index knows of a file is also noted on the file (extended attribute `user.vidops`), so that a rebuilt
+index says the same; where the file system keeps no notes, the capture's template is read backwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from vidops.resources.layout import Layout
+from vidops.runtime.database import Database
+from vidops.runtime.segments import SUFFIXES, CaptureFiles, identify, playable
+
+ATTRIBUTE = "user.vidops"
+COMPLETE, ENDED, FOUND = "complete", "ended", "found"
+"""Why a segment is finished: the next one began; its recorder ended; it lay there unindexed."""
+MIGRATIONS = (
+    """
+    CREATE TABLE recordings (
+        number INTEGER PRIMARY KEY,
+        path TEXT NOT NULL UNIQUE,
+        camera TEXT NOT NULL,
+        capture TEXT NOT NULL,
+        start REAL NOT NULL,
+        end REAL NOT NULL,
+        bytes INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX recordings_by_camera ON recordings (camera, start);
+    CREATE INDEX recordings_by_start ON recordings (start);
+    """,
+)
+_COLUMNS = "path, camera, capture, start, end, bytes, reason"
+_INSERT = f"INTO recordings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DEPTH = 16
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds."""
+
+    path: str
+    camera: str
+    capture: str
+    start: float
+    end: float
+    bytes: int
+    reason: str
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self), "finished": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a comparison with the disk changed."""
+
+    added: int = 0
+    dropped: int = 0
+
+
+class RecordingsIndex:
+    """Blocking, safe from any thread. Methods raise `TemporaryError` where SQLite refuses."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Open or make it; a corrupt one is moved aside (`moved_aside`), and needs `reconcile`."""
+        self.data_dir = layout.data_dir
+        self._database = Database(layout.recordings_index, MIGRATIONS)
+        self.moved_aside = self._database.moved_aside
+
+    @property
+    def lost(self) -> bool:
+        return self._database.lost
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add(self, recordings: Sequence[Recording]) -> None:
+        """Add or replace, by path."""
+        # Not durable by itself: what a power cut takes from the index is on the files.
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany(f"INSERT OR REPLACE {_INSERT}", map(_row, recordings))
+
+    def newest(self, *, camera: str = "", limit: int = 100) -> list[Recording]:
+        """By start, newest first; of one camera, where it is given."""
+        return newest(self._database.read, camera=camera, limit=limit)
+
+    def reconcile(self, captures: Sequence[CaptureFiles] = ()) -> Reconciled:
+        """Make the index say what is on disk: drop rows without a file, add files without a row.
+
+        One walk over the tree, and a closer look at unknown files only: 100,000 known files take about a second.
+        May run beside `add`.
+        """
+        rows: list[tuple[Any, ...]] = self._database.read("SELECT path FROM recordings")
+        missing = {path for (path,) in rows}
+        added = 0
+        batch: list[Recording] = []
+        for path in _walk(self.data_dir):
+            if path in missing:
+                missing.discard(path)
+                continue
+            with contextlib.suppress(OSError):
+                if playable(f"{self.data_dir}/{path}"):
+                    batch.append(_recognise(self.data_dir, path, captures))
+            if len(batch) >= _BATCH:
+                added += self._add_new(batch)
+                batch.clear()
+        added += self._add_new(batch)
+        # Looked at once more: the walk may have passed by before a file was put there.
+        gone = [path for path in missing if not os.path.lexists(f"{self.data_dir}/{path}")]
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany("DELETE FROM recordings WHERE path = ?", [(path,) for path in gone])
+        return Reconciled(added, len(gone))
+
+    def _add_new(self, recordings: Sequence[Recording]) -> int:
+        """Add those that are not there (yet); how many were."""
+        with self._database.transaction(durable=False) as connection:
+            return connection.executemany(f"INSERT OR IGNORE {_INSERT}", map(_row, recordings)).rowcount
+
+
+def newest(read: Callable[..., Any], *, camera: str, limit: int) -> list[Recording]:
+    """The newest recordings through any function that reads rows (`read(sql, *values)`)."""
+    where = "WHERE camera = ?1" if camera else "WHERE ?1 = ''"
+    order = "ORDER BY start DESC, number DESC LIMIT ?2"
+    rows = read(f"SELECT {_COLUMNS} FROM recordings {where} {order}", camera, limit)  # noqa: S608 - constants
+    return [Recording(*row) for row in rows]
+
+
+def note(path: str, recording: Recording) -> None:
+    """Write what is known of a recording onto its file; file systems without notes go without."""
+    kept = {"camera": recording.camera, "capture": recording.capture, "start": recording.start, "end": recording.end}
+    with contextlib.suppress(OSError):
+        os.setxattr(path, ATTRIBUTE, json.dumps({**kept, "reason": recording.reason}).encode())
+
+
+def _row(recording: Recording) -> tuple[Any, ...]:
+    return astuple(recording)
+
+
+def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Recording:
+    """What can be known of a file: from its notes, from a template that fits its name, or from its times alone."""
+    info = os.stat(f"{data_dir}/{path}")
+    try:
+        kept = json.loads(os.getxattr(f"{data_dir}/{path}", ATTRIBUTE))
+        return Recording(
+            path,
+            str(kept["camera"]),
+            str(kept["capture"]),
+            float(kept["start"]),
+            float(kept["end"]),
+            info.st_size,
+            str(kept["reason"]),
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        # None, or not ours.
+        pass
+    for capture in captures:
+        start = identify(capture, path)
+        if start is not None:
+            end = max(start, info.st_mtime)
+            return Recording(path, capture.camera, capture.name, start, end, info.st_size, FOUND)
+    return Recording(path, "", "", info.st_mtime, info.st_mtime, info.st_size, FOUND)
+
+
+def _walk(data_dir: str) -> Iterator[str]:
+    """Recordings below the data directory, by relative path. Follows no links, enters no hidden directory."""
+    pending = [("", 0)]
+    while pending:
+        folder, depth = pending.pop()
+        # A directory that vanishes or cannot be read takes its own files out, and nobody else's.
+        with contextlib.suppress(OSError), os.scandir(f"{data_dir}/{folder}") as entries:
+            for entry in entries:
+                # Names that are no text cannot be ours, nor stored or shown.
+                if entry.name.startswith(".") or not entry.name.isprintable():
+                    continue
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < _DEPTH:
+                        pending.append((path, depth + 1))
+                elif entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False):
+                    yield path

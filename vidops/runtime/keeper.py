@@ -1,0 +1,284 @@
+"""The keeper: makes what recorders write last, and files finished segments where they belong.
+
+Called every half second. A power cut may cost what FFmpeg wrote since the last call, and FFmpeg writes each
+packet at once, so less than two seconds. Nothing here raises for what a disk or a foreign file does: trouble
+comes back in the report, and is tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from vidops.errors import PermanentError, TemporaryError
+from vidops.resources.layout import Layout
+from vidops.runtime.files import read_bounded, sync_directory, write_if_changed
+from vidops.runtime.index import COMPLETE, ENDED, Reconciled, Recording, RecordingsIndex, note
+from vidops.runtime.procfs import group_members, open_files, run_is_alive
+from vidops.runtime.segments import CaptureFiles, Spooled, destination, playable, spooled
+
+ABOUT = ".capture.json"
+"""In each spool: whose it is, for segments that outlive their stack entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What could not be done. `code`: ENOSPC, EROFS, EIO ... or BadPath, BadIndex."""
+
+    code: str
+    path: str
+    message: str
+
+
+@dataclass
+class Sweep:
+    """What one sweep did.
+
+    `removed`: files without a picture. `troubles` repeat until they are over. `stale`: the index was opened, and
+    may not say what is on disk (a start, or it was lost or corrupt): have `Keeper.reconcile` called.
+    """
+
+    finished: list[Recording] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    stale: bool = False
+
+
+@dataclass
+class _Growing:
+    """A spooled file: the capture it was begun for, and its bytes when it was last seen."""
+
+    capture: CaptureFiles
+    size: int
+
+
+class Keeper:
+    """One a data directory. `sweep` is for one thread at a time; `reconcile` may run beside it in another."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._index: RecordingsIndex | None = None
+        self._lock = threading.Lock()
+        self._growing: dict[str, _Growing] = {}
+        self._described: dict[str, CaptureFiles] = {}
+        self._unindexed: list[Recording] = []
+        self._written: dict[str, int] = {}
+
+    def grown(self, spool: str) -> int:
+        """Bytes that recorders have been seen to write into a spool since this keeper began; never falls."""
+        return self._written.get(spool, 0)
+
+    def reconcile(self, captures: Sequence[CaptureFiles]) -> Reconciled:
+        """Compare index and disk, and mend the index. Raises as `RecordingsIndex`."""
+        index, _ = self._open_index()
+        return index.reconcile([*captures, *self._leftover(captures)])
+
+    def close(self) -> None:
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+                self._index = None
+
+    def sweep(self, captures: Sequence[CaptureFiles]) -> Sweep:
+        """Sync what grew, file what is finished: of these captures, and of those that are no longer asked for."""
+        report = Sweep()
+        present: set[str] = set()
+        for capture in [*captures, *self._leftover(captures)]:
+            with _troubles(report, capture.spool):
+                present.update(self._sweep_spool(capture, report))
+        for path in self._growing.keys() - present:
+            del self._growing[path]
+        with _troubles(report, self.layout.recordings_index):
+            self._write_index(report)
+        return report
+
+    def _sweep_spool(self, capture: CaptureFiles, report: Sweep) -> Iterator[str]:
+        """Yields the files that stay."""
+        names = _spooled_names(capture.spool)
+        if names and self._described.get(capture.spool) != capture:
+            with _troubles(report, capture.spool):
+                write_if_changed(f"{capture.spool}/{ABOUT}", json.dumps(capture.to_json(), indent=1))
+                self._described[capture.spool] = capture
+        ended: dict[str, bool] = {}
+        for name, about in names:
+            path = f"{capture.spool}/{name}"
+            with _troubles(report, path):
+                info = os.stat(path)
+                if about.run not in ended:
+                    ended[about.run] = not run_is_alive(about.run)
+                self._sync_growth(path, capture, info, leftover=ended[about.run])
+                if ended[about.run] or not _is_open(about.run, info):
+                    reason = ENDED if ended[about.run] else COMPLETE
+                    whose = _owner(capture, self._growing[path].capture)
+                    if self._finish(path, about, whose, reason, report):
+                        continue
+            yield path
+
+    def _sync_growth(self, path: str, capture: CaptureFiles, info: os.stat_result, *, leftover: bool) -> None:
+        growing = self._growing.get(path)
+        if growing is None:
+            # What an earlier recorder left is no sign of life of this one.
+            growing = self._growing[path] = _Growing(capture, info.st_size if leftover else 0)
+        if info.st_size != growing.size:
+            _sync(path)
+            written = max(0, info.st_size - growing.size)
+            self._written[capture.spool] = self._written.get(capture.spool, 0) + written
+            growing.size = info.st_size
+
+    def _finish(self, path: str, about: Spooled, capture: CaptureFiles, reason: str, report: Sweep) -> bool:
+        """File one segment. Whether it has left the spool."""
+        _sync(path)
+        info = os.stat(path)
+        if not playable(path):
+            os.unlink(path)
+            report.removed.append(path)
+            return True
+        try:
+            wanted = destination(capture, about.start)
+        except ValueError as error:
+            report.troubles.append(Trouble("BadPath", path, str(error)))
+            return False
+        recording = Recording(
+            wanted,
+            capture.camera,
+            capture.name,
+            float(about.start),
+            max(float(about.start), info.st_mtime),
+            info.st_size,
+            reason,
+        )
+        note(path, recording)
+        self._unindexed.append(replace(recording, path=_place(path, self.layout.data_dir, wanted)))
+        return True
+
+    def _write_index(self, report: Sweep) -> None:
+        index, report.stale = self._open_index()
+        if self._unindexed:
+            try:
+                index.add(self._unindexed)
+            except TemporaryError as error:
+                if error.reason == "Corrupt":
+                    # Opening it again moves it aside.
+                    self.close()
+                raise
+            report.finished, self._unindexed = self._unindexed, []
+
+    def _open_index(self) -> tuple[RecordingsIndex, bool]:
+        """The index, and whether it was opened just now."""
+        with self._lock:
+            if self._index is not None and self._index.lost:
+                self._index.close()
+                self._index = None
+            if self._index is not None:
+                return self._index, False
+            self._index = RecordingsIndex(self.layout)
+            return self._index, True
+
+    def _leftover(self, captures: Sequence[CaptureFiles]) -> list[CaptureFiles]:
+        """Spools of captures that nobody asks for any more, and that still hold something."""
+        wanted = {capture.spool for capture in captures}
+        root = os.path.dirname(self.layout.spool("x"))
+        found = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(root):
+                spool = f"{root}/{name}"
+                if spool not in wanted:
+                    with contextlib.suppress(OSError, ValueError, TypeError):
+                        about = CaptureFiles(**json.loads(read_bounded(f"{spool}/{ABOUT}", 65536)))
+                        found.append(about)
+                        if not _spooled_names(spool):
+                            os.unlink(f"{spool}/{ABOUT}")
+                            os.rmdir(spool)
+        return found
+
+
+def _owner(now: CaptureFiles, then: CaptureFiles) -> CaptureFiles:
+    """A segment belongs to the camera that it was begun for; everything else is as the file says now."""
+    return now if now.camera == then.camera and now.suffix == then.suffix else then
+
+
+def _spooled_names(spool: str) -> list[tuple[str, Spooled]]:
+    try:
+        names = os.listdir(spool)
+    except FileNotFoundError:
+        return []
+    return sorted((name, about) for name in names if (about := spooled(name)) is not None)
+
+
+def _is_open(run: str, info: os.stat_result) -> bool:
+    """Whether a run's process, or one of its process group, holds the file open (or that is not to be known)."""
+    pid = int(run.partition("_")[0], 36)
+
+    def holds(process: int) -> bool:
+        files = open_files(process)
+        return files is None or (info.st_dev, info.st_ino) in files
+
+    # The group is looked for only where the first does not hold it: that reads all of /proc, once a segment.
+    return holds(pid) or any(map(holds, group_members(pid)))
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _place(source: str, data_dir: str, wanted: str) -> str:
+    """Move a file to `wanted` below the data directory, or to the next free name beside it; gives the relative path.
+
+    Never overwrites, and never leaves the data directory through a link.
+    """
+    stem, suffix = os.path.splitext(wanted)
+    folder = os.path.dirname(f"{data_dir}/{wanted}")
+    root = os.path.realpath(data_dir)
+    if os.path.commonpath([root, os.path.realpath(folder)]) != root:
+        raise OSError(errno.EXDEV, "a link leads out of the data directory", folder)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for number in range(10_000):
+        relative = f"{stem}-{number}{suffix}" if number else wanted
+        if _move(source, f"{data_dir}/{relative}"):
+            sync_directory(folder)
+            return relative
+    raise OSError(errno.EEXIST, "ten thousand segments have this name", f"{data_dir}/{wanted}")
+
+
+def _move(source: str, target: str) -> bool:
+    """Rename; False where the target exists. A crash in between leaves one file with two names, not none."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        if not os.path.samefile(source, target):
+            return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # A file system without hard links (FAT, some network ones).
+        if os.path.lexists(target):
+            return False
+        os.rename(source, target)
+        return True
+    os.unlink(source)
+    return True
+
+
+@contextlib.contextmanager
+def _troubles(report: Sweep, path: str) -> Iterator[None]:
+    """What goes wrong becomes an entry of the report."""
+    try:
+        yield
+    except FileNotFoundError:
+        # It vanished under our hands: somebody cleaned up.
+        pass
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "EIO")
+        report.troubles.append(Trouble(code, str(error.filename or path), error.strerror or str(error)))
+    except (TemporaryError, PermanentError) as error:
+        code = "ENOSPC" if error.reason == "DiskFull" else "BadIndex"
+        report.troubles.append(Trouble(code, path, str(error)))
