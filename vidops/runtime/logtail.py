@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import BinaryIO
 
 from vidops.resources.layout import Layout
@@ -19,25 +19,25 @@ INTERVAL = 0.2
 def log_tail(layout: Layout, program: str, lines: int = 100, *, limit: int = 256 * 1024) -> list[str]:
     """The last `lines` lines of a program's log, from the rotated file too; at most `limit` bytes of them."""
     path = layout.log_file(program)
-    data = _end_of(path, limit)
-    if data.count(b"\n") < lines and len(data) < limit:
-        data = _end_of(f"{path}.1", limit - len(data)) + data
+    data, whole = _end_of(path, limit)
+    if whole and data.count(b"\n") < lines:
+        data = _end_of(f"{path}.1", limit - len(data))[0] + data
     return [line.decode(errors="replace") for line in data.splitlines()[-lines:]] if lines > 0 else []
 
 
-def _end_of(path: str, limit: int) -> bytes:
+def _end_of(path: str, limit: int) -> tuple[bytes, bool]:
+    """The last whole lines of a file, `limit` bytes at most, and whether that is all of it."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - limit))
             data = file.read(limit)
     except FileNotFoundError:
-        return b""
-    # What was cut off at the front is no line.
-    return data if size <= limit else data.partition(b"\n")[2]
+        return b"", True
+    return (data, True) if size <= limit else (data.partition(b"\n")[2], False)
 
 
-async def follow(layout: Layout, program: str, lines: int = 10) -> AsyncIterator[str]:
+async def follow(layout: Layout, program: str, lines: int = 10) -> AsyncGenerator[str, None]:
     """The last `lines` lines, then each new one, for ever; waits where there is no log yet.
 
     A rotated file is read to its end before the new one is begun. Stop by closing the iterator.

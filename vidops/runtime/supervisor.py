@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from vidops.errors import PermanentError, TemporaryError
@@ -111,7 +111,7 @@ class Supervisor:
         """Send a signal (`HUP`, `USR1` ...) to the program's process; raises where it does not run."""
         await self._call("signal", program, signal.removeprefix("SIG"))
 
-    async def events(self) -> AsyncIterator[ProcessEvent]:
+    async def events(self) -> AsyncGenerator[ProcessEvent, None]:
         """Every change of state, in order, as long as it is read.
 
         An event with state `RESYNC` comes first, and again whenever some may have been missed: supervisord went

@@ -1,0 +1,78 @@
+"""Capture devices: with udev and nodes that umockdev pretends, and on a host that has none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidops.runtime.devices import UdevDevices
+from vidops.runtime.v4l2 import parse_capability, query_capability
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("umockdev-wrapper") is None, reason="needs Debian's package umockdev")
+def test_cameras_come_and_go() -> None:
+    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.runtime.umockdev_child"]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    none, two, burst, one = map(json.loads, result.stdout.splitlines())
+    assert none == []
+    # In the order of their numbers, without their metadata nodes.
+    assert [facts["device_path"] for facts in two] == ["/dev/video2", "/dev/video10"]
+    facts = two[0]
+    udev = dict(facts.pop("udev"))
+    assert udev["ID_SERIAL_SHORT"] == "SN0001"
+    assert "USEC_INITIALIZED" not in udev
+    assert facts == {
+        "device_path": "/dev/video2",
+        "device_name": "Acme Camera",
+        "driver": "uvcvideo",
+        "bus_info": "",
+        "serial": "SN0001",
+        "usb_id": "046d:0825",
+        "id_path": "pci-0000:00:14.0-usb-0:1:1.0",
+        "path_by_id": "/dev/v4l/by-id/usb-Acme_SN0001-video-index0",
+        "path_by_path": "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0",
+        "capabilities": ["video_capture"],
+    }
+    assert burst == {"one burst is one change": True}
+    assert [facts["device_path"] for facts in one] == ["/dev/video10"]
+
+
+def test_the_kernels_answer_is_read() -> None:
+    whole, node = 0x80000000 | 0x00800001 | 0x04000000, 0x04200001
+    data = struct.pack("16s32s32sIII12x", b"vivid", b"vivid \xff", b"platform:vivid-000", 0x60100, whole, node)
+    said = parse_capability(data)
+    assert (said.driver, said.card, said.bus_info) == ("vivid", "vivid \N{REPLACEMENT CHARACTER}", "platform:vivid-000")
+    assert said.capabilities == ("video_capture", "streaming")
+    # An old driver speaks of the whole device only.
+    old = struct.pack("16s32s32sIII12x", b"", b"", b"", 0, 0x00800001, 0)
+    assert parse_capability(old).capabilities == ("video_capture", "meta_capture")
+
+
+@given(st.binary(min_size=104, max_size=104))
+def test_any_answer_is_read(data: bytes) -> None:
+    parse_capability(data)
+
+
+def test_what_is_no_video_node_is_none(tmp_path: object) -> None:
+    for path in ("/dev/null", "/nonexistent", "/dev", str(tmp_path)):
+        assert query_capability(path) is None
+
+
+@pytest.mark.skipif(os.path.exists("/sys/class/video4linux"), reason="this host has video devices")
+async def test_a_host_without_video_devices() -> None:
+    devices = UdevDevices()
+    assert await devices.scan() == []
+    changes = devices.changes()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(changes), 0.3)
