@@ -383,3 +383,25 @@ def test_nothing_recorded_yet(layout: Layout, keeper: Keeper) -> None:
     report = keeper.sweep([capture(layout)])
     assert (report.finished, report.removed, report.troubles) == ([], [], [])
     assert keeper.grown(layout.spool("archive")) == 0
+
+
+def test_an_index_damaged_while_it_is_open_is_moved_aside_and_rebuilt(layout: Layout, keeper: Keeper) -> None:
+    files = capture(layout, suffix=".jpg")
+    left_behind(files, JPEG)
+    keeper.sweep([files])
+    keeper.reconcile([files])
+    # A reader that is the last to close would checkpoint; damage both the file and its log, in place.
+    for part in ("", "-wal"):
+        path = f"{layout.recordings_index}{part}"
+        with open(path, "r+b") as file:
+            file.write(os.urandom(os.path.getsize(path)))
+    left_behind(files, JPEG, start=1_700_000_100)
+    codes: list[str] = []
+    for _ in range(4):
+        report = keeper.sweep([files])
+        codes += [trouble.code for trouble in report.troubles]
+        if report.stale:
+            keeper.reconcile([files])
+    assert set(codes) <= {"BadIndex"}
+    assert not keeper.sweep([files]).stale
+    assert len(listed(layout)) == 2

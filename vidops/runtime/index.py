@@ -60,10 +60,11 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a comparison with the disk changed."""
+    """What a comparison with the disk changed; `trouble` says why it could not be made."""
 
     added: int = 0
     dropped: int = 0
+    trouble: str = ""
 
 
 class RecordingsIndex:

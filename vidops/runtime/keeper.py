@@ -34,13 +34,16 @@ class Trouble:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message} ({self.code})"
+
 
 @dataclass
 class Sweep:
     """What one sweep did.
 
-    `removed`: files without a picture. `troubles` repeat until they are over. `stale`: the index was opened, and
-    may not say what is on disk (a start, or it was lost or corrupt): have `Keeper.reconcile` called.
+    `removed`: files without a picture. `troubles` repeat until they are over. `stale`: the index may not say what
+    is on disk (at a start, after it was lost or corrupt), until `Keeper.reconcile` was called and had no trouble.
     """
 
     finished: list[Recording] = field(default_factory=list)
@@ -58,12 +61,14 @@ class _Growing:
 
 
 class Keeper:
-    """One a data directory. `sweep` is for one thread at a time; `reconcile` may run beside it in another."""
+    """One a data directory. Safe from any thread; `reconcile`, which can take long, may run beside `sweep`."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._index: RecordingsIndex | None = None
-        self._lock = threading.Lock()
+        self._stale = True
+        self._opening = threading.Lock()
+        self._sweeping = threading.Lock()
         self._growing: dict[str, _Growing] = {}
         self._described: dict[str, CaptureFiles] = {}
         self._unindexed: list[Recording] = []
@@ -74,12 +79,18 @@ class Keeper:
         return self._written.get(spool, 0)
 
     def reconcile(self, captures: Sequence[CaptureFiles]) -> Reconciled:
-        """Compare index and disk, and mend the index. Raises as `RecordingsIndex`."""
-        index, _ = self._open_index()
-        return index.reconcile([*captures, *self._leftover(captures)])
+        """Compare index and disk, and mend the index. Takes as long as a walk over all recordings."""
+        try:
+            index = self._open_index()
+            # Before the walk: what is lost during it makes it stale again.
+            self._stale = False
+            return index.reconcile([*captures, *self._leftover(captures)])
+        except (TemporaryError, PermanentError) as error:
+            self._stale = True
+            return Reconciled(trouble=str(error))
 
     def close(self) -> None:
-        with self._lock:
+        with self._opening:
             if self._index is not None:
                 self._index.close()
                 self._index = None
@@ -87,14 +98,16 @@ class Keeper:
     def sweep(self, captures: Sequence[CaptureFiles]) -> Sweep:
         """Sync what grew, file what is finished: of these captures, and of those that are no longer asked for."""
         report = Sweep()
-        present: set[str] = set()
-        for capture in [*captures, *self._leftover(captures)]:
-            with _troubles(report, capture.spool):
-                present.update(self._sweep_spool(capture, report))
-        for path in self._growing.keys() - present:
-            del self._growing[path]
-        with _troubles(report, self.layout.recordings_index):
-            self._write_index(report)
+        with self._sweeping:
+            present: set[str] = set()
+            for capture in [*captures, *self._leftover(captures)]:
+                with _troubles(report, capture.spool):
+                    present.update(self._sweep_spool(capture, report))
+            for path in self._growing.keys() - present:
+                del self._growing[path]
+            with _troubles(report, self.layout.recordings_index):
+                self._write_index(report)
+        report.stale = self._stale
         return report
 
     def _sweep_spool(self, capture: CaptureFiles, report: Sweep) -> Iterator[str]:
@@ -157,7 +170,7 @@ class Keeper:
         return True
 
     def _write_index(self, report: Sweep) -> None:
-        index, report.stale = self._open_index()
+        index = self._open_index()
         if self._unindexed:
             try:
                 index.add(self._unindexed)
@@ -168,16 +181,15 @@ class Keeper:
                 raise
             report.finished, self._unindexed = self._unindexed, []
 
-    def _open_index(self) -> tuple[RecordingsIndex, bool]:
-        """The index, and whether it was opened just now."""
-        with self._lock:
+    def _open_index(self) -> RecordingsIndex:
+        with self._opening:
             if self._index is not None and self._index.lost:
                 self._index.close()
                 self._index = None
-            if self._index is not None:
-                return self._index, False
-            self._index = RecordingsIndex(self.layout)
-            return self._index, True
+            if self._index is None:
+                self._index = RecordingsIndex(self.layout)
+                self._stale = True
+            return self._index
 
     def _leftover(self, captures: Sequence[CaptureFiles]) -> list[CaptureFiles]:
         """Spools of captures that nobody asks for any more, and that still hold something."""
