@@ -65,8 +65,12 @@ class Problem:
 
 
 class StackError(VidopsError):
-    """A stack file cannot be used. Carries every problem found, in file order."""
+    """A stack file cannot be used. Carries every problem found, in file order.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    `files`: what was read or tried, the stack file first: what a watcher has to look at until it can be used.
+    """
+
+    def __init__(self, problems: Sequence[Problem], files: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
+        self.files = tuple(files)
         super().__init__("\n".join(str(p) for p in self.problems))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from vidops.resources.impact import Impact
 from vidops.resources.resource import JSON, Spec
@@ -26,9 +26,28 @@ RUN_ID = "@run@"
 class SecretRef(Spec):
     """Where a secret is: exactly one of an environment variable, a file, a systemd credential."""
 
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+                for name in ("env", "file", "credential")
+            ]
+        },
+    )
+
     env: str | None = None
+    """Name of an environment variable."""
     file: str | None = None
+    """Path of a file; a final newline is not part of the secret."""
     credential: str | None = None
+    """Name of a systemd credential (`LoadCredential=`)."""
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> SecretRef:
+        if sum(bool(place) for place in (self.env, self.file, self.credential)) != 1:
+            raise ValueError("a secret has exactly one of env, file, credential: {env: NAME}, {file: PATH}")
+        return self
 
 
 class Program(Spec):

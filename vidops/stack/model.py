@@ -6,7 +6,7 @@ Defaults are written as the file would write them ("10s"), and are validated lik
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ CameraName = Annotated[str, Reference("devices")]
 
 
 class Metadata(Options):
+    """What a stack is called."""
+
     name: Name = "default"
     """The stack's name, shown in status and logs."""
     labels: dict[str, str] = Field(default_factory=dict)
@@ -42,6 +44,8 @@ class Mode(Options):
 
 
 class OnDemandOptions(Options):
+    """When a device that nobody watches is closed."""
+
     close_after: Duration = "10s"  # type: ignore[assignment]
     """How long after its last viewer the device stays open."""
 
@@ -90,8 +94,33 @@ class Gateway(Options):
     """How long running requests of a replaced route may take to end."""
 
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class Route(Options):
+    """A path and what answers there; `chain` and `handler` are typed in the made model."""
+
+    path: str
+    """`/exact`, `/one/*` (one more segment) or `/all/**` (everything below, and `/all` itself)."""
+    methods: list[Method] = Field(default_factory=list)
+    """Methods that the route answers; none given means all."""
+
+
 class TLS(Options):
+    """Serve HTTPS."""
+
     certfile: str
     """PEM file of the certificate chain."""
     keyfile: SecretRef
     """PEM file of the private key."""
+
+
+class StackBase(Options):
+    """A vidops stack: the cameras of a host, who may see them, what is recorded, and which routes lead where."""
+
+    apiVersion: Literal["vidops/v1"]
+    """The version of this format."""
+    metadata: Metadata = Metadata()
+    include: list[str] = Field(default_factory=list)
+    """Files to merge in, relative to this one. A name declared twice is an error."""
+    settings: StackSettings = StackSettings()

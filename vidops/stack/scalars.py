@@ -4,17 +4,20 @@ Duration  seconds    "250ms" "10s" "5m" "1h30m" "30d"     (a bare number is an e
 Size      bytes      "64KiB" "50GiB" "10MB"
 VideoSize            "1280x720"
 Name                 what entries are called: it becomes part of paths, sockets and URLs
+
+In JSON they are written with their unit again, such that the text is read back as the very same value.
 """
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+"
+_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w))+"
 _SIZE_UNITS = {
     "B": 1,
     "kB": 10**3,
@@ -27,21 +30,22 @@ _SIZE_UNITS = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_SIZE = r"\d+(?:\.\d+)?\s?(?:B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)"
-_VIDEO_SIZE = r"[1-9]\d{0,4}x[1-9]\d{0,4}"
+_SIZE = r"[0-9]+(?:\.[0-9]+)? ?(?:B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)"
+_VIDEO_SIZE = r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}"
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?"
 MAX_DURATION = 100 * 366 * 86400.0
+MAX_SIZE = 2**63 - 1
+_LONGEST = 200
+"""Characters; nobody writes a longer one on purpose."""
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds of "1h30m"; raises ValueError with what would be right. Takes its own output (a float) back."""
-    if isinstance(value, float):
-        return value
-    text = str(value).strip() if not isinstance(value, bool) else ""
-    if not re.fullmatch(_DURATION, text, re.ASCII):
-        hint = f", for example {value}s" if isinstance(value, int) and not isinstance(value, bool) else ""
+    """Seconds of "1h30m"; raises ValueError with what would be right."""
+    if not isinstance(value, str) or len(value) > _LONGEST or not re.fullmatch(_DURATION, value):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        hint = f", for example {value}s" if number else ""
         raise ValueError(f"not a duration: write a number with a unit (ms, s, m, h, d, w){hint}")
-    seconds = sum(float(n) * _DURATION_UNITS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([a-z]+)", text))
+    seconds = sum(float(n) * _DURATION_UNITS[u] for n, u in re.findall(r"([0-9.]+)([a-z]+)", value))
     if seconds > MAX_DURATION:
         raise ValueError("longer than a hundred years")
     return seconds
@@ -55,48 +59,80 @@ def positive_duration(value: Any) -> float:
     return seconds
 
 
+def format_duration(seconds: float) -> str:
+    """The shortest of "90m", "250ms" or "0.0001s" that `parse_duration` reads as exactly `seconds`."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = round(seconds / _DURATION_UNITS[unit])
+        if count * _DURATION_UNITS[unit] == seconds and (count or unit == "s"):
+            return f"{count}{unit}"
+    return f"{Decimal(repr(seconds)):f}s"
+
+
 def parse_size(value: Any) -> int:
-    """Bytes of "64MiB"."""
-    text = str(value).strip()
-    if not re.fullmatch(_SIZE, text, re.ASCII):
-        raise ValueError("not a size: write a number with a unit (B, kB, MB, GB, KiB, MiB, GiB)")
-    number, unit = re.findall(r"([\d.]+)\s?([A-Za-z]+)", text)[0]
-    return int(float(number) * _SIZE_UNITS[unit])
+    """Bytes of "64MiB"; raises ValueError with what would be right."""
+    if not isinstance(value, str) or len(value) > _LONGEST or not re.fullmatch(_SIZE, value):
+        raise ValueError("not a size: write a number with a unit (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)")
+    number, unit = re.findall(r"([0-9.]+) ?([A-Za-z]+)", value)[0]
+    size = int(Decimal(number) * _SIZE_UNITS[unit])
+    if size > MAX_SIZE:
+        raise ValueError("larger than any disk: at most 8388607TiB")
+    return size
+
+
+def format_size(size: int) -> str:
+    """ "64MiB", or bytes where no larger unit is exact."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size and size % _SIZE_UNITS[unit] == 0:
+            return f"{size // _SIZE_UNITS[unit]}{unit}"
+    return f"{size}B"
 
 
 def parse_video_size(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(_VIDEO_SIZE, value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(_VIDEO_SIZE, value):
         return value
     raise ValueError("not a video size: write WIDTHxHEIGHT, for example 1280x720")
 
 
 def parse_name(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(NAME_PATTERN, value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(NAME_PATTERN, value):
         return value
     raise ValueError(
         "not a name: lower-case letters, digits, - and _, at most 48, starting and ending with a letter or digit"
     )
 
 
+def _text_of_duration(value: Any) -> str:
+    # A default is what the author wrote ("10s") until it has been validated.
+    return value if isinstance(value, str) else format_duration(value)
+
+
+def _text_of_size(value: Any) -> str:
+    return value if isinstance(value, str) else format_size(value)
+
+
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["10s", "1h30m"]})
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["10s", "1h30m"]}),
+    PlainSerializer(_text_of_duration, return_type=str, when_used="json"),
+    _DURATION_SCHEMA,
 ]
 PositiveDuration = Annotated[
     float,
     BeforeValidator(positive_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["10s", "1h30m"]}),
+    PlainSerializer(_text_of_duration, return_type=str, when_used="json"),
+    _DURATION_SCHEMA,
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
+    PlainSerializer(_text_of_size, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE}$", "examples": ["64MiB", "50GiB"]}),
 ]
 VideoSize = Annotated[
     str,
     BeforeValidator(parse_video_size),
-    PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": f"^{_VIDEO_SIZE}$", "examples": ["1280x720"]}),
 ]
 Name = Annotated[str, BeforeValidator(parse_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]

@@ -1,0 +1,128 @@
+"""A stack file, read, typed and checked: `load`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from vidops.errors import Mark, Problem, StackError
+from vidops.resources.catalogue import Catalogue
+from vidops.stack.check import check
+from vidops.stack.explain import Explainer, Finding, findings
+from vidops.stack.include import Document, Read, read_all
+from vidops.stack.model import StackBase
+from vidops.stack.nodes import DocPath, Node, mark_of, plain
+from vidops.stack.reader import MAX_BYTES, resolve
+from vidops.stack.schema import stack_model
+
+MAX_SHOWN = 200
+"""Problems in one error; what is beyond is counted."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`stack` is of the model that `stack_model(catalogue)` gives. `files`: all that were read, the first first."""
+
+    stack: Any
+    files: tuple[str, ...]
+    mark: Callable[[DocPath], Mark]
+
+
+def read_file(path: str) -> bytes:
+    """A regular file's content, one byte more than a stack file may have at most. Raises `OSError`."""
+    # Not blocking: the open of a pipe that nobody writes would hang for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(None, "not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def load(path: str, *, catalogue: Catalogue, env: Mapping[str, str], read: Read = read_file) -> Loaded:
+    """The stack at `path`. Raises `StackError` with every problem, in file order, and with the files looked at."""
+    document = read_all(path, env, read)
+    if not document.complete:
+        raise _error(document, document.problems)
+    model = stack_model(catalogue)
+    data = plain(document.root)
+    stack, found = _typed(model, document.root, data)
+    explainer = Explainer(model, catalogue, document.root, data)
+    problems = [*document.problems]
+    problems.extend(explainer.problem(f) for f in found if not _within(f.path, document.failed))
+    if stack is None:
+        # Check what is left without the entries that are wrong, so that all problems show at once.
+        stack = _without(model, data, found)
+    if stack is not None:
+        problems.extend(check(stack, catalogue, document.root))
+    if problems:
+        raise _error(document, problems)
+    root = document.root
+    return Loaded(stack, tuple(document.files), lambda at: mark_of(root, at))
+
+
+def _typed(model: type[StackBase], root: Node, data: Any) -> tuple[StackBase | None, list[Finding]]:
+    """The stack, or what is wrong with it. `data` is changed where a variable's value has to be a number."""
+    try:
+        return model.model_validate(data, strict=True), []
+    except ValidationError as error:
+        found = findings(error, root)
+    if not _retype(root, data, found):
+        return None, found
+    try:
+        return model.model_validate(data, strict=True), []
+    except ValidationError as error:
+        return None, findings(error, root)
+
+
+def _retype(root: Node, data: Any, found: Iterable[Finding]) -> bool:
+    """Give interpolated texts that were refused as text the number or boolean that they look like.
+
+    So a variable's value takes the type that its place needs: a serial 0815 stays text, a frame rate 30 is a number.
+    """
+    changed = False
+    for path in {f.path for f in found if f.path and not f.missing}:
+        node: Node | None = root
+        parent = data
+        for step in path[:-1]:
+            node = node.child(step) if node else None
+            parent = parent[step]
+        node = node.child(path[-1]) if node else None
+        if node is not None and node.interpolated and isinstance(node.value, str):
+            value = resolve(node.value)
+            if value is not None and not isinstance(value, str):
+                parent[path[-1]] = value
+                changed = True
+    return changed
+
+
+def _without(model: type[StackBase], data: Any, found: Iterable[Finding]) -> StackBase | None:
+    """The stack without the entries that have something wrong in them; None where that does not help."""
+    rest = dict(data)
+    for f in found:
+        if len(f.path) >= 2 and isinstance(rest.get(str(f.path[0])), dict):
+            rest[str(f.path[0])] = {k: v for k, v in rest[str(f.path[0])].items() if k != f.path[1]}
+        elif f.path:
+            rest.pop(str(f.path[0]), None)
+    rest.setdefault("apiVersion", "vidops/v1")
+    try:
+        return model.model_validate(rest, strict=True)
+    except ValidationError:
+        return None
+
+
+def _within(path: DocPath, places: Sequence[DocPath]) -> bool:
+    return any(path[: len(place)] == place for place in places)
+
+
+def _error(document: Document, problems: Iterable[Problem]) -> StackError:
+    order = {file: i for i, file in enumerate(document.files)}
+    found = sorted(dict.fromkeys(problems), key=lambda p: (order.get(p.mark.file, 0), p.mark.line, p.mark.column))
+    if len(found) > MAX_SHOWN:
+        mark = found[MAX_SHOWN].mark
+        more = Problem(mark, "", f"{len(found) - MAX_SHOWN} more problems from here on")
+        found = [*found[:MAX_SHOWN], more]
+    return StackError(found, document.files)

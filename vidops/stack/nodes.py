@@ -1,0 +1,92 @@
+"""A document as a tree of nodes that know where they stand, and paths into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vidops.errors import Mark
+
+Scalar = str | int | float | bool | None
+DocPath = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """A scalar, a mapping or a sequence. Aliases share nodes.
+
+    `keys` holds where each key of a mapping stands; `text` is a scalar as written, `interpolated` says that
+    variables went into it.
+    """
+
+    mark: Mark
+    value: Scalar | dict[str, Node] | list[Node]
+    keys: dict[str, Mark] = field(default_factory=dict)
+    text: str = ""
+    interpolated: bool = False
+
+    def child(self, step: str | int) -> Node | None:
+        """The node one step down; None where there is none."""
+        if isinstance(self.value, dict) and isinstance(step, str):
+            return self.value.get(step)
+        if isinstance(self.value, list) and isinstance(step, int) and 0 <= step < len(self.value):
+            return self.value[step]
+        return None
+
+
+def plain(node: Node) -> Any:
+    """The tree as dicts, lists and scalars. Recursion is bounded by the reader's depth limit."""
+    if isinstance(node.value, dict):
+        return {key: plain(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value]
+    return node.value
+
+
+def walk(root: Node, path: Sequence[str | int]) -> Iterator[Node]:
+    """The nodes along `path`, the root first, as far as the document goes."""
+    node: Node | None = root
+    for step in path:
+        if node is None:
+            return
+        yield node
+        node = node.child(step)
+    if node is not None:
+        yield node
+
+
+def mark_of(root: Node, path: Sequence[str | int]) -> Mark:
+    """Where the part of the document at `path` stands, or the nearest part above that exists.
+
+    A scalar stands where its value starts; a collection where its key does, since that is what names it.
+    """
+    nodes = list(walk(root, path))
+    node = nodes[-1]
+    if len(nodes) > 1 and isinstance(node.value, dict | list):
+        step = path[len(nodes) - 2]
+        return nodes[-2].keys.get(str(step), node.mark)
+    return node.mark
+
+
+def key_mark(root: Node, path: Sequence[str | int]) -> Mark:
+    """Where the last key of `path` stands; for what has no key, as `mark_of`."""
+    parent = list(walk(root, path[:-1]))[-1]
+    return parent.keys.get(str(path[-1])) or mark_of(root, path)
+
+
+def render_path(path: Sequence[str | int]) -> str:
+    """`gateways.public.routes[2].path`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{shown(step)}" if text else shown(step)
+    return text
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """`text` fit for one line of a message: printable and not long."""
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,0 +1,92 @@
+"""The whole stack model for a catalogue, and its JSON Schema. Every `type` in it comes from a plugin."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from vidops.resources.catalogue import Catalogue, Options
+from vidops.stack.model import TLS, Capture, Device, Gateway, Loopback, Node, Route, StackBase
+from vidops.stack.scalars import Name
+from vidops.stack.tagged import OrEmpty, Tagged
+
+DEFAULT_CAPTURE = "segments"
+_made: dict[int, tuple[weakref.ref[Catalogue], type[StackBase]]] = {}
+
+
+def stack_model(catalogue: Catalogue) -> type[StackBase]:
+    """The model; made once for each catalogue (some 10 ms) and kept as long as that lives."""
+    known = _made.get(id(catalogue))
+    if known is not None and known[0]() is catalogue:
+        return known[1]
+    model = _make(catalogue)
+    key = id(catalogue)
+    _made[key] = (weakref.ref(catalogue, lambda _: _made.pop(key, None)), model)
+    return model
+
+
+def _make(catalogue: Catalogue) -> type[StackBase]:
+    source = Tagged("source", "source", _own(catalogue.sources.values(), Device, "source"))
+    captures = _own(catalogue.captures.values(), Capture, "type", DEFAULT_CAPTURE)
+    capture = Tagged("type", "capture type", captures, DEFAULT_CAPTURE)
+    node = Tagged("type", "node type", _own(catalogue.nodes.values(), Node, "type"))
+    links = _own(catalogue.middleware.values(), Options, "type")
+    link = Tagged("type", "middleware", links, names=True, known=tuple(links))
+    handler = Tagged("type", "handler", _own(catalogue.handlers.values(), Options, "type"))
+
+    chain: Any = (list[Annotated[Any, link]], Field(default_factory=list, description=_CHAIN))
+    loopback = create_model(
+        "Loopback", __base__=Loopback, __doc__=Loopback.__doc__, nodes=(dict[Name, Annotated[Any, node]], ...)
+    )
+    route = create_model(
+        "Route", __base__=Route, __doc__=Route.__doc__, chain=chain, handler=(Annotated[Any, handler], ...)
+    )
+    gateway = create_model(
+        "Gateway",
+        __base__=Gateway,
+        __doc__=Gateway.__doc__,
+        chain=chain,
+        tls=(TLS | None, Field(None, description="Serve HTTPS.")),
+        routes=(list[route], Field(description="The first that fits a request answers it.")),
+    )
+    return create_model(
+        "Stack",
+        __base__=StackBase,
+        __doc__=StackBase.__doc__,
+        devices=_section(Annotated[Any, source], "Cameras, by the name that everything else calls them."),
+        captures=_section(Annotated[Any, capture], "What is recorded."),
+        loopbacks=_section(loopback, "Graphs that make virtual cameras out of cameras."),
+        middleware=_section(list[Annotated[Any, link]], "Named chains. The order in the list is that of the request."),
+        gateways=_section(gateway, "HTTP servers."),
+    )
+
+
+_CHAIN = "What a request passes, in order: named chains, middleware types with default options, or entries."
+
+
+def _section(entry: Any, description: str) -> tuple[Any, Any]:
+    return Annotated[dict[Name, entry], OrEmpty()], Field(default_factory=dict, description=description)
+
+
+def _own(types: Iterable[Any], base: type[Options], key: str, default: str = "") -> dict[str, type[BaseModel]]:
+    """The options class of each type, with `key` narrowed to the type's name.
+
+    One that is no subclass of `base` is left out: what names it is an error then, and nothing else.
+    """
+    return {
+        kind.name: _narrowed(kind, key, default=default)
+        for kind in types
+        if isinstance(kind.options, type) and issubclass(kind.options, base)
+    }
+
+
+def _narrowed(kind: Any, key: str, *, default: str) -> type[BaseModel]:
+    options: type[BaseModel] = kind.options
+    literal: Any = Literal[kind.name]
+    if key in options.model_fields and options.model_fields[key].annotation == literal:
+        return options
+    fields: dict[str, Any] = {key: (literal, kind.name if kind.name == default else ...)}
+    return create_model(options.__name__, __base__=options, __doc__=options.__doc__ or kind.summary, **fields)
