@@ -1,0 +1,80 @@
+"""The reconciler's ports, fulfilled by the runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from vidops.resources.layout import Layout
+from vidops.resources.resource import JSON, Resource
+from vidops.resources.specs import CaptureSpec, Program
+from vidops.runtime import gatewayclient
+from vidops.runtime.files import write_if_changed
+from vidops.runtime.procfs import environment
+from vidops.runtime.programs import remove_program, write_program
+from vidops.runtime.segments import CaptureFiles
+
+
+class DiskPrograms:
+    """`reconcile.host.ProgramFiles`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def write(self, name: str, program: Program, fingerprint: str) -> bool:
+        return write_program(self.layout, name, program, fingerprint)
+
+    def remove(self, name: str) -> None:
+        remove_program(self.layout, name)
+
+
+class DiskFiles:
+    """`reconcile.host.Files`."""
+
+    def write(self, path: str, text: str) -> bool:
+        return write_if_changed(path, text)
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+class Gateways:
+    """`reconcile.host.GatewayControl`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    async def __call__(self, gateway: str, request: JSON) -> JSON:
+        return await gatewayclient.request(self.layout, gateway, request)
+
+
+def running_fingerprint(pid: int) -> str:
+    """What a process says it was started from."""
+    return environment(pid).get("VIDOPS_FINGERPRINT", "")
+
+
+def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:
+    """What the keeper has to know of the captures among these resources."""
+    return [
+        CaptureFiles(
+            name=r.ref.name,
+            camera=r.spec.camera,
+            spool=r.spec.spool,
+            suffix=r.spec.suffix,
+            path=r.spec.path,
+            utc=r.spec.utc,
+        )
+        for r in resources
+        if isinstance(r.spec, CaptureSpec)
+    ]
+
+
+def read_file(path: str) -> bytes:
+    """A stack file's bytes; the reader bounds them. Raises `OSError`."""
+    with open(path, "rb") as file:
+        return file.read(MAX_STACK_BYTES + 1)
+
+
+MAX_STACK_BYTES = 1 << 20

@@ -1,0 +1,309 @@
+"""The control plane as one running whole: what `vidops run` is.
+
+It holds the lock, has a supervisord, reconciles, heals, watches files and devices, keeps the footage and serves
+the control API. All of it can be killed at any instant; the data plane goes on, and the next start adopts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, read_file, running_fingerprint
+from vidops.app.settings import Settings
+from vidops.control.server import build, serve_control
+from vidops.errors import StackError, TemporaryError, VidopsError
+from vidops.planning.plan import Plan
+from vidops.planning.show import to_json
+from vidops.ports import ProcessEvent
+from vidops.reconcile.compiler import Compiler
+from vidops.reconcile.drivers import drivers
+from vidops.reconcile.engine import Engine
+from vidops.reconcile.host import Host, until
+from vidops.reconcile.observer import Observer
+from vidops.reconcile.watch import changes
+from vidops.resources.resource import Ref
+from vidops.runtime import daemon
+from vidops.runtime.clock import SystemClock
+from vidops.runtime.devices import UdevDevices
+from vidops.runtime.hubclient import HubClient
+from vidops.runtime.keeper import Keeper, Sweep
+from vidops.runtime.locks import RunLock
+from vidops.runtime.plugins import PluginSources, load_catalogue
+from vidops.runtime.recordings import RecordingsReader
+from vidops.runtime.state import State
+from vidops.runtime.supervisor import RESYNC, Supervisor
+
+log = logging.getLogger("vidops")
+
+SWEEP_EVERY = 0.5
+"""Seconds; with a recorder's part_duration this is what a power cut may cost."""
+CHECK_EVERY = 5.0
+"""Seconds between looks for what no event told of, and between questions to gateways and hub."""
+PATIENCE = 3
+"""Questions in a row without an answer before a process counts as hung and is killed."""
+
+
+class Service:
+    """One control plane. `run()` returns when it was asked to stop; use once."""
+
+    def __init__(self, settings: Settings, stack: str, ready: Callable[[Service], None] = lambda _: None) -> None:
+        self.settings = settings
+        self.stack = os.path.abspath(stack)
+        self.ready = ready
+        self.layout = settings.layout()
+        self.stopping = asyncio.Event()
+        self.lost = asyncio.Event()
+        """supervisord is gone."""
+        self.unanswered: dict[str, int] = {}
+        self.sweep: Sweep | None = None
+
+    def _assemble(self) -> None:
+        sources = PluginSources(
+            tuple(os.path.abspath(d) for d in self.settings.plugins_dir), tuple(self.settings.blocked_plugins)
+        )
+        catalogue = load_catalogue(sources)
+        for plugin in catalogue.broken:
+            log.warning("plugin %s is not available: %s", plugin.name, plugin.error)
+        clock = SystemClock()
+        compiler = Compiler(catalogue, dict(os.environ), self.settings.layout, sources.to_json())
+        # Where recordings go may be the stack file's to say; everything else of the layout is the host's.
+        with contextlib.suppress(StackError):
+            self.layout = compiler.compile(self.stack, read_file).layout
+        self.supervisor = Supervisor(self.layout)
+        self.hub = HubClient(self.layout)
+        self.devices = UdevDevices()
+        self.keeper = Keeper(self.layout)
+        self.state = State(self.layout)
+        self.host = Host(
+            layout=self.layout,
+            clock=clock,
+            processes=self.supervisor,
+            programs=DiskPrograms(self.layout),
+            files=DiskFiles(),
+            hub=self.hub,
+            gateway=Gateways(self.layout),
+            cameras=self._cameras,
+            running_fingerprint=running_fingerprint,
+            grown=self.keeper.grown,
+        )
+        self.engine = Engine(
+            host=self.host,
+            drivers=drivers(self.host),
+            ledger=self.state,
+            compiler=compiler,
+            read=read_file,
+            scan=self.devices.scan,
+        )
+        self.consumed: dict[int, int] = {}
+        self.observer = Observer(self.engine, lambda pid: self.consumed.get(pid, 0))
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Raises `AlreadyRunningError`, `StackError` (bad file and nothing to fall back on), `PermanentError`."""
+        with RunLock.acquire(self.layout, stack=self.stack) as lock:
+            await asyncio.to_thread(self._assemble)
+            try:
+                await daemon.ensure_running(self.layout)
+                await self.hub.start()
+                listening = asyncio.Event()
+                async with asyncio.TaskGroup() as group:
+                    events = group.create_task(self._events(), name="events")
+                    api = group.create_task(
+                        serve_control(build(self), self.layout.control_socket, self.stopping.wait, listening.set),
+                        name="control API",
+                    )
+                    keep = group.create_task(self._keep(), name="keeper")
+                    try:
+                        await self.engine.begin(self.stack)
+                        lock.update(stack=self.stack)
+                        self.ready(self)
+                        loops: Sequence[Callable[[], Awaitable[None]]] = (
+                            self.engine.run,
+                            self._watch_files,
+                            self._watch_devices,
+                            self._check,
+                            self._revive,
+                        )
+                        running = [group.create_task(_forever(work()), name=work.__name__) for work in loops]
+                        await self.stopping.wait()
+                    finally:
+                        self.stopping.set()
+                    for task in (*running, events, keep):
+                        task.cancel()
+                    await api
+            except BaseExceptionGroup as group_error:
+                # What ended the first task is what a person wants to read.
+                raise _first(group_error) from None
+            finally:
+                self.engine.close()
+                await self._end()
+
+    async def _end(self) -> None:
+        """Stop the data plane, or leave it to the next control plane."""
+        await self.hub.close()
+        if self.settings.on_exit == "stop":
+            await self._stop_recorders()
+            await daemon.shutdown(self.layout)
+            # What the recorders finished on their way out is filed before the lights go off.
+            await asyncio.to_thread(self.keeper.sweep, capture_files(self.engine.memory.good))
+        await asyncio.to_thread(self.keeper.close)
+        await asyncio.to_thread(self.state.close)
+
+    async def _stop_recorders(self) -> None:
+        """Recorders end before their cameras, each with a whole last segment."""
+        programs = [r.ref.program for r in self.engine.memory.good if r.ref.kind == "capture"]
+        self.host.wanted.clear()
+        results = await asyncio.gather(*(self.supervisor.stop(p) for p in programs), return_exceptions=True)
+        for program, result in zip(programs, results, strict=True):
+            if isinstance(result, BaseException):
+                log.warning("%s did not stop: %s", program, result)
+
+    def stop(self) -> None:
+        """Ask it to end; as a signal handler, too."""
+        self.stopping.set()
+
+    # -- loops -------------------------------------------------------------------------------------------------
+
+    async def _events(self) -> None:
+        async for event in self.supervisor.events():
+            if event.state == RESYNC:
+                self.lost.set()
+                with contextlib.suppress(TemporaryError):
+                    await self.observer.resync()
+                continue
+            self.observer.heard(event)
+            self.engine.healer.heard(event)
+
+    async def _revive(self) -> None:
+        """Whenever the event stream broke: make sure that a supervisord runs, and that it runs everything."""
+        while True:
+            await self.lost.wait()
+            self.lost.clear()
+            try:
+                before = self.supervisor_pid
+                self.supervisor_pid = await daemon.ensure_running(self.layout)
+                if self.supervisor_pid != before:
+                    log.warning("supervisord is new (pid %d): everything is started again", self.supervisor_pid)
+                    self.host.wanted.clear()
+                    await self.engine.restore_all()
+                await self.observer.resync()
+            except VidopsError as error:
+                log.warning("no supervisord: %s", error)
+                await asyncio.sleep(1.0)
+                self.lost.set()
+
+    async def _watch_files(self) -> None:
+        async for _ in changes(self._files, self.stopping):
+            self.engine.want("edit", self._path())
+
+    async def _watch_devices(self) -> None:
+        async for _ in self.devices.changes():
+            self.engine.want("devices changed")
+
+    async def _keep(self) -> None:
+        """File what recorders finished, and make what they write last."""
+        while True:
+            captures = capture_files(self.engine.memory.good)
+            self.sweep = await asyncio.to_thread(self.keeper.sweep, captures)
+            for trouble in self.sweep.troubles:
+                log.warning("recordings: %s", trouble)
+            if self.sweep.stale:
+                await asyncio.to_thread(self.keeper.reconcile, captures)
+            await asyncio.sleep(SWEEP_EVERY)
+
+    async def _check(self) -> None:
+        """What no event tells: a missed end, a process that lives and does not answer."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY)
+            with contextlib.suppress(TemporaryError):
+                await self.engine.healer.check()
+                await self.observer.resync()
+            await self._ask("hub", self._hub_status)
+            for resource in self.engine.memory.good:
+                if resource.ref.kind == "gateway":
+                    name = resource.ref.name
+                    await self._ask(resource.ref.program, lambda n=name: self.host.gateway(n, {"op": "status"}))  # type: ignore[misc]
+
+    async def _hub_status(self) -> Mapping[str, Any]:
+        status = await self.hub.status()
+        self.consumed = {int(c["pid"]): int(c["frames"]) for c in status.get("consumers", ())}
+        return status
+
+    async def _ask(self, program: str, question: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        """Liveness by answer: who runs and does not answer several times in a row is killed, and so healed."""
+        try:
+            async with asyncio.timeout(CHECK_EVERY):
+                await question()
+        except (TemporaryError, TimeoutError):
+            state = self.observer.states.get(program)
+            if state is None or not state.running:
+                self.unanswered.pop(program, None)
+                return
+            count = self.unanswered.get(program, 0) + 1
+            self.unanswered[program] = count
+            if count >= PATIENCE:
+                log.warning("%s (pid %d) runs and does not answer: it is killed", program, state.pid)
+                self.unanswered.pop(program)
+                with contextlib.suppress(VidopsError):
+                    await self.supervisor.signal(program, "KILL")
+        else:
+            self.unanswered.pop(program, None)
+
+    # -- what the control API asks (control.server.Control) -----------------------------------------------------
+
+    def report(self) -> Mapping[str, Any]:
+        troubles = [str(t) for t in self.sweep.troubles] if self.sweep else []
+        return {**self.observer.report(), "pid": os.getpid(), "storage": {"troubles": troubles}}
+
+    async def plan(self, path: str) -> Mapping[str, Any]:
+        return to_json(await self.engine.preview(path))
+
+    async def apply(self, path: str) -> Mapping[str, Any]:
+        outcome = await self.engine.ask("apply", path)
+        revision = self.engine.memory.revision
+        return {"plan": to_json(outcome.plan), "revision": revision.number if revision else 0}
+
+    async def healthy(self, timeout: float) -> bool:
+        async def check() -> bool:
+            report = self.observer.report()
+            return report["sync"] == "Synced" and report["health"] == "Healthy"
+
+        return await until(self.host.clock, timeout, check, pauses=(0.05, 0.1, 0.2))
+
+    async def recordings(self, camera: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        return await RecordingsReader(self.layout).list(camera=camera, limit=limit)
+
+    # -- small things ------------------------------------------------------------------------------------------
+
+    def _cameras(self) -> Mapping[str, Mapping[str, Any]]:
+        return {str(state["name"]): state for state in self.hub.states()}
+
+    def _path(self) -> str:
+        compiled = self.engine.memory.compiled
+        return compiled.path if compiled else self.stack
+
+    def _files(self) -> Sequence[str]:
+        compiled = self.engine.memory.compiled
+        return tuple(dict.fromkeys((self._path(), *(compiled.files if compiled else ()))))
+
+    supervisor_pid = 0
+
+
+async def _forever(work: Awaitable[None]) -> None:
+    await work
+
+
+def _first(error: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = error
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+__all__ = ["Plan", "ProcessEvent", "Ref", "Service"]

@@ -1,0 +1,234 @@
+"""One camera's frames in one process: a single connection to the hub, any number of takers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vidops.errors import PermanentError, VidopsError
+from vidops.ports import Frame
+from vidops.runtime.hubwire import FRAME, STATE, LineReader, MessageReader, WireError, decode_line, encode_line
+
+log = logging.getLogger("vidops")
+
+State = Mapping[str, Any]
+RETRY_FIRST, RETRY_MOST = 0.02, 0.5
+"""Seconds between tries while the hub is away: it is back within a second, and viewers wait."""
+
+
+class Subscription:
+    """One taker of a camera's frames. Call `close()` when it takes no more; a second time is fine.
+
+    `viewers` may be set to how many people stand behind it (1 until then): that is what the camera's state tells.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[State], None] | None,
+        on_end: Callable[[VidopsError | None], None] | None,
+    ) -> None:
+        self._feed = feed
+        self._on_frame = on_frame
+        self._on_state = on_state
+        self._on_end = on_end
+        self._viewers = 1
+        self.open = True
+
+    @property
+    def viewers(self) -> int:
+        return self._viewers
+
+    @viewers.setter
+    def viewers(self, count: int) -> None:
+        self._viewers = count
+        self._feed.count_viewers()
+
+    def close(self) -> None:
+        if self.open:
+            self.open = False
+            self._feed.drop(self)
+
+    def frame(self, frame: Frame) -> None:
+        if self.open:
+            self._call(self._on_frame, frame)
+
+    def state(self, state: State) -> None:
+        if self.open and self._on_state is not None:
+            self._call(self._on_state, state)
+
+    def end(self, error: VidopsError | None) -> None:
+        if self.open:
+            self.open = False
+            if self._on_end is not None:
+                self._call(self._on_end, error)
+
+    def _call(self, callback: Callable[[Any], None], value: object) -> None:
+        try:
+            callback(value)
+        except Exception:
+            # A taker's own error must not reach the others, nor the connection that they share.
+            log.exception("a taker of camera %s failed and is dropped", self._feed.camera)
+            self.close()
+
+
+class Feed:
+    """Keeps one camera's connection open as long as somebody takes its frames; `ended` is called when nobody does."""
+
+    def __init__(self, path: str, camera: str, ended: Callable[[Feed], None]) -> None:
+        self.camera = camera
+        self.latest: Frame | None = None
+        self.last_state: State | None = None
+        self._path = path
+        self._ended = ended
+        self._takers: tuple[Subscription, ...] = ()
+        self._link: _Link | None = None
+
+    def add(
+        self,
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[State], None] | None,
+        on_end: Callable[[VidopsError | None], None] | None,
+    ) -> Subscription:
+        taker = Subscription(self, on_frame, on_state, on_end)
+        self._takers = (*self._takers, taker)
+        # Not called from in here: the caller has not got its subscription yet.
+        loop = asyncio.get_running_loop()
+        if self.last_state is not None:
+            loop.call_soon(taker.state, self.last_state)
+        if self.latest is not None:
+            loop.call_soon(taker.frame, self.latest)
+        self.count_viewers()
+        return taker
+
+    def drop(self, taker: Subscription) -> None:
+        self._takers = tuple(t for t in self._takers if t is not taker)
+        if not self._takers:
+            self.close()
+        else:
+            self.count_viewers()
+
+    def close(self) -> None:
+        self._ended(self)
+        if self._link is not None:
+            self._link.close()
+
+    def count_viewers(self) -> None:
+        if self._link is not None:
+            self._link.tell_viewers(sum(t.viewers for t in self._takers))
+
+    async def run(self) -> None:
+        """Connect, and connect again, until the last taker left or the camera is gone."""
+        loop = asyncio.get_running_loop()
+        pause = RETRY_FIRST
+        while self._takers:
+            try:
+                _, self._link = await loop.create_unix_connection(lambda: _Link(self, loop), self._path)
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MOST)
+                continue
+            link = self._link
+            try:
+                self.count_viewers()
+                await link.lost
+            finally:
+                link.close()
+                self._link = None
+                # After a new start of the hub, what was newest may be long past.
+                self.latest = None
+            pause = RETRY_FIRST if link.answered else min(pause * 2, RETRY_MOST)
+            if self._takers:
+                await asyncio.sleep(pause)
+
+    # -- called by the link ------------------------------------------------------------------------------------
+
+    def frame(self, frame: Frame) -> None:
+        self.latest = frame
+        for taker in self._takers:
+            taker.frame(frame)
+
+    def state(self, state: State) -> None:
+        self.last_state = state
+        if state.get("state") != "Online":
+            self.latest = None
+        for taker in self._takers:
+            taker.state(state)
+
+    def gone(self, error: VidopsError | None) -> None:
+        takers, self._takers = self._takers, ()
+        self._ended(self)
+        for taker in takers:
+            taker.end(error)
+
+
+class _Link(asyncio.Protocol):
+    """One connection: the answer's line, then messages."""
+
+    def __init__(self, feed: Feed, loop: asyncio.AbstractEventLoop) -> None:
+        self._feed = feed
+        self._lines = LineReader()
+        self._messages: MessageReader | None = None
+        self._transport: asyncio.Transport | None = None
+        self._told = 1
+        self.lost: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def answered(self) -> bool:
+        return self._messages is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(encode_line({"op": "subscribe", "camera": self._feed.camera}))
+
+    def tell_viewers(self, count: int) -> None:
+        if count != self._told and self._transport is not None and not self._transport.is_closing():
+            self._told = count
+            self._transport.write(encode_line({"op": "viewers", "count": count}))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self._messages is None:
+                self._lines.feed(data)
+                line = self._lines.next()
+                if line is None:
+                    return
+                if not self._accepted(decode_line(line)):
+                    return
+                data = bytes(self._lines.rest)
+                self._messages = MessageReader()
+            self._deliver(data)
+        except WireError as error:
+            log.warning("camera %s: the hub speaks another protocol: %s", self._feed.camera, error)
+            self.close()
+
+    def _accepted(self, answer: Mapping[str, Any]) -> bool:
+        if answer.get("ok"):
+            return True
+        self.close()
+        if answer.get("reason") == "UnknownCamera":
+            self._feed.gone(PermanentError(str(answer.get("error")), reason="UnknownCamera"))
+        return False
+
+    def _deliver(self, data: bytes) -> None:
+        assert self._messages is not None
+        for message in self._messages.feed(data):
+            if message.kind == FRAME:
+                self._feed.frame(Frame(message.payload, message.sequence, message.timestamp))
+            elif message.kind == STATE:
+                self._feed.state(decode_line(message.payload))
+            else:
+                self.close()
+                self._feed.gone(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
