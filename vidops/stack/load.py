@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,9 +16,10 @@ from vidops.stack.check import check
 from vidops.stack.explain import Explainer, Finding, findings
 from vidops.stack.include import Document, Read, read_all
 from vidops.stack.model import StackBase
-from vidops.stack.nodes import DocPath, Node, mark_of, plain
-from vidops.stack.reader import MAX_BYTES, resolve
+from vidops.stack.nodes import DocPath, Node, mark_of, plain, without
+from vidops.stack.reader import MAX_BYTES, MAX_DEPTH, resolve
 from vidops.stack.schema import stack_model
+from vidops.stack.subject import Subject
 
 MAX_SHOWN = 200
 """Problems in one error; what is beyond is counted."""
@@ -53,15 +54,36 @@ def load(path: str, *, catalogue: Catalogue, env: Mapping[str, str], read: Read 
     explainer = Explainer(model, catalogue, document.root, data)
     problems = [*document.problems]
     problems.extend(explainer.problem(f) for f in found if not _within(f.path, document.failed))
-    if stack is None:
-        # Check what is left without the entries that are wrong, so that all problems show at once.
-        stack = _without(model, data, found)
-    if stack is not None:
-        problems.extend(check(stack, catalogue, document.root))
-    if problems:
+    problems.extend(_checked(model, catalogue, document, stack, found))
+    if problems or stack is None:
         raise _error(document, problems)
     root = document.root
     return Loaded(stack, tuple(document.files), lambda at: mark_of(root, at))
+
+
+def _checked(
+    model: type[StackBase], catalogue: Catalogue, document: Document, stack: StackBase | None, found: Sequence[Finding]
+) -> list[Problem]:
+    """What the checks find; where there are other mistakes, without the parts that have them.
+
+    Taking a part away can make the part around it wrong (a key that must be there), which goes then, too.
+    """
+    root = document.root
+    left_out = [*document.failed, *(f.path for f in found)]
+    wrong = left_out
+    for _ in range(MAX_DEPTH):
+        if not wrong:
+            return check(Subject(stack, catalogue, root, document.root, left_out)) if stack is not None else []
+        root = _with_version(without(root, wrong))
+        stack, found = _typed(model, root, plain(root))
+        wrong = [f.path for f in found]
+        left_out = [*left_out, *wrong]
+    return []
+
+
+def _with_version(root: Node) -> Node:
+    assert isinstance(root.value, dict)
+    return replace(root, value={"apiVersion": Node(root.mark, "vidops/v1"), **root.value})
 
 
 def _typed(model: type[StackBase], root: Node, data: Any) -> tuple[StackBase | None, list[Finding]]:
@@ -97,21 +119,6 @@ def _retype(root: Node, data: Any, found: Iterable[Finding]) -> bool:
                 parent[path[-1]] = value
                 changed = True
     return changed
-
-
-def _without(model: type[StackBase], data: Any, found: Iterable[Finding]) -> StackBase | None:
-    """The stack without the entries that have something wrong in them; None where that does not help."""
-    rest = dict(data)
-    for f in found:
-        if len(f.path) >= 2 and isinstance(rest.get(str(f.path[0])), dict):
-            rest[str(f.path[0])] = {k: v for k, v in rest[str(f.path[0])].items() if k != f.path[1]}
-        elif f.path:
-            rest.pop(str(f.path[0]), None)
-    rest.setdefault("apiVersion", "vidops/v1")
-    try:
-        return model.model_validate(rest, strict=True)
-    except ValidationError:
-        return None
 
 
 def _within(path: DocPath, places: Sequence[DocPath]) -> bool:

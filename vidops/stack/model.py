@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vidops.resources.catalogue import Options, Reference
 from vidops.resources.specs import SecretRef
-from vidops.stack.scalars import Duration, Name, PositiveDuration, VideoSize
+from vidops.stack.scalars import Bind, Duration, Name, PositiveDuration, RoutePath, VideoSize
 
 CameraName = Annotated[str, Reference("devices")]
 
@@ -88,7 +88,7 @@ class Loopback(Options):
 class Gateway(Options):
     """Fields of a gateway that no plugin contributes; `chain` and `routes` are typed in the made model."""
 
-    bind: str | list[str]
+    bind: Bind | Annotated[list[Bind], Field(min_length=1)]
     """`host:port`, `[v6]:port` or `unix:/path`; one or several."""
     drain_timeout: Duration = "10s"  # type: ignore[assignment]
     """How long running requests of a replaced route may take to end."""
@@ -100,7 +100,7 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 class Route(Options):
     """A path and what answers there; `chain` and `handler` are typed in the made model."""
 
-    path: str
+    path: RoutePath
     """`/exact`, `/one/*` (one more segment) or `/all/**` (everything below, and `/all` itself)."""
     methods: list[Method] = Field(default_factory=list)
     """Methods that the route answers; none given means all."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vidops.errors import Mark
@@ -14,10 +14,10 @@ DocPath = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Node:
-    """A scalar, a mapping or a sequence. Aliases share nodes.
+    """A scalar, a mapping or a sequence. Aliases share nodes, so a node that is in a tree is never changed.
 
     `keys` holds where each key of a mapping stands; `text` is a scalar as written, `interpolated` says that
-    variables went into it.
+    variables went into it. `numbers` are the positions that a sequence's items had before others were left out.
     """
 
     mark: Mark
@@ -25,6 +25,7 @@ class Node:
     keys: dict[str, Mark] = field(default_factory=dict)
     text: str = ""
     interpolated: bool = False
+    numbers: list[int] | None = None
 
     def child(self, step: str | int) -> Node | None:
         """The node one step down; None where there is none."""
@@ -73,6 +74,37 @@ def key_mark(root: Node, path: Sequence[str | int]) -> Mark:
     """Where the last key of `path` stands; for what has no key, as `mark_of`."""
     parent = list(walk(root, path[:-1]))[-1]
     return parent.keys.get(str(path[-1])) or mark_of(root, path)
+
+
+def without(node: Node, paths: Iterable[DocPath]) -> Node:
+    """A tree that lacks what is at `paths`; what is not on the way to them is shared."""
+    below: dict[str | int, list[DocPath]] = {}
+    for path in paths:
+        if path:
+            below.setdefault(path[0], []).append(path[1:])
+    if not below:
+        return node
+    rest = {
+        step: without(child, below[step]) for step in below if (child := node.child(step)) and () not in below[step]
+    }
+    if isinstance(node.value, dict):
+        pairs = {key: rest.get(key, child) for key, child in node.value.items() if key in rest or key not in below}
+        return replace(node, value=pairs)
+    if isinstance(node.value, list):
+        kept = [i for i in range(len(node.value)) if i in rest or i not in below]
+        numbers = [node.numbers[i] for i in kept] if node.numbers else kept
+        return replace(node, value=[rest.get(i, node.value[i]) for i in kept], numbers=numbers)
+    return node
+
+
+def written_path(root: Node, path: DocPath) -> DocPath:
+    """`path` with the positions that items of sequences have in the file."""
+    nodes = list(walk(root, path))
+    steps = [
+        node.numbers[step] if isinstance(step, int) and node.numbers and step < len(node.numbers) else step
+        for node, step in zip(nodes, path, strict=False)
+    ]
+    return (*steps, *path[len(steps) :])
 
 
 def render_path(path: Sequence[str | int]) -> str:

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from vidops.resources.layout import SOCKET_PATH_LIMIT
+
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w))+"
 _SIZE_UNITS = {
@@ -32,6 +34,8 @@ _SIZE_UNITS = {
 }
 _SIZE = r"[0-9]+(?:\.[0-9]+)? ?(?:B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)"
 _VIDEO_SIZE = r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}"
+_BIND = r"(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]+):[0-9]{1,5}|unix:/[^\x00-\x20]+"
+_ROUTE = r"(?:/[^/?#%\\\x00-\x20\x7f]*)+"
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?"
 MAX_DURATION = 100 * 366 * 86400.0
 MAX_SIZE = 2**63 - 1
@@ -101,6 +105,33 @@ def parse_name(value: Any) -> str:
     )
 
 
+def parse_bind(value: Any) -> str:
+    """An address to listen on."""
+    if isinstance(value, str) and len(value) <= _LONGEST and re.fullmatch(_BIND, value):
+        port = value.rpartition(":")[2]
+        if value.startswith("unix:"):
+            if len(value.encode()) - len("unix:") <= SOCKET_PATH_LIMIT:
+                return value
+            raise ValueError(f"the socket's path is too long: at most {SOCKET_PATH_LIMIT} bytes")
+        if int(port) <= 65535:
+            return value
+    raise ValueError("not an address: write HOST:PORT, [IPV6]:PORT or unix:/PATH, for example 0.0.0.0:8080")
+
+
+def parse_route(value: Any) -> str:
+    """The pattern of a route's path. `*` and `**` are whole segments, and the last."""
+    if not isinstance(value, str) or not value.startswith("/") or len(value) > 2000:
+        raise ValueError("not a route: write a path that starts with /, for example /stream/**")
+    *inner, last = value[1:].split("/")
+    if "" in inner or "." in (*inner, last) or ".." in (*inner, last):
+        raise ValueError("a route cannot have an empty segment, `.` or `..`")
+    if any("*" in segment for segment in inner) or ("*" in last and last not in ("*", "**")):
+        raise ValueError("`*` (one segment) and `**` (all below) can only be the whole last segment of a route")
+    if not re.fullmatch(_ROUTE, value):
+        raise ValueError("a route is written decoded and without a query: no ?, #, %, \\, spaces or control characters")
+    return value
+
+
 def _text_of_duration(value: Any) -> str:
     # A default is what the author wrote ("10s") until it has been validated.
     return value if isinstance(value, str) else format_duration(value)
@@ -136,3 +167,13 @@ VideoSize = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_VIDEO_SIZE}$", "examples": ["1280x720"]}),
 ]
 Name = Annotated[str, BeforeValidator(parse_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
+Bind = Annotated[
+    str,
+    BeforeValidator(parse_bind),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{_BIND})$", "examples": ["0.0.0.0:8080", "unix:/run/web.sock"]}),
+]
+RoutePath = Annotated[
+    str,
+    BeforeValidator(parse_route),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ROUTE}$", "examples": ["/stream/**", "/api/*", "/livez"]}),
+]

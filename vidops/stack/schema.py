@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from vidops.resources.catalogue import Catalogue, Options
+from vidops.stack.json_schema import publish
 from vidops.stack.model import TLS, Capture, Device, Gateway, Loopback, Node, Route, StackBase
 from vidops.stack.scalars import Name
 from vidops.stack.tagged import OrEmpty, Tagged
@@ -26,6 +27,11 @@ def stack_model(catalogue: Catalogue) -> type[StackBase]:
     key = id(catalogue)
     _made[key] = (weakref.ref(catalogue, lambda _: _made.pop(key, None)), model)
     return model
+
+
+def json_schema(catalogue: Catalogue) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a stack file with every plugin's options in it."""
+    return publish(stack_model(catalogue), "vidops stack")
 
 
 def _make(catalogue: Catalogue) -> type[StackBase]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -46,7 +46,15 @@ class Tagged:
         cls = self.class_of(value)
         if cls is None:
             raise PydanticCustomError("tag_unknown", "a mapping", self._context)
-        return cls.__pydantic_validator__.validate_json(json.dumps({self.key: self.default, **value}), strict=True)
+        text = json.dumps({self.key: self.default, **value})
+        try:
+            return cls.__pydantic_validator__.validate_json(text, strict=True)
+        except ValidationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin's validator: named, and confined to its entry
+            raise PydanticCustomError(
+                "plugin_failed", "a mapping", {"error": f"{type(error).__name__}: {error}"}
+            ) from None
 
     @property
     def _context(self) -> dict[str, Any]:

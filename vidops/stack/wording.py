@@ -70,6 +70,8 @@ def _other(kind: str, context: dict[str, Any], message: str) -> tuple[str, str]:
     match kind:
         case "value_error" | "assertion_error":
             return _one_line(str(context.get("error", message))), ""
+        case "plugin_failed":
+            return f"its plugin failed: {_one_line(str(context['error']))}", ""
         case "string_too_short" | "too_short" if context.get("min_length") == 1:
             return "must not be empty", ""
         case "string_too_short" | "string_too_long":

@@ -1,0 +1,93 @@
+"""Chains: every link exists, and a chain that is spelled out has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from vidops.resources.catalogue import Options
+from vidops.stack.nodes import DocPath, shown
+from vidops.stack.shapes import fields_of
+from vidops.stack.subject import Subject, circles
+
+MAX_LINKS = 200
+"""Of a chain with its named chains spelled out: ten chains that each name the one before ten times are too many."""
+
+
+def check_chains(subject: Subject) -> None:
+    chains = subject.stack.middleware
+    for path, chain in _all(subject.stack):
+        for i, link in enumerate(chain):
+            if isinstance(link, str):
+                _check_name(subject, (*path, i), link)
+    found = circles(chains, lambda name: [link for link in chains[name] if _is_chain(link, chains)])
+    for circle in found:
+        way = " -> ".join([*circle, circle[0]])
+        hint = "it is called like a middleware type" if circle[0] in subject.catalogue.middleware else ""
+        subject.problem(("middleware", circle[0]), f"the chain contains itself: {way}", hint)
+    if not found:
+        _check_lengths(subject, chains)
+
+
+def _check_lengths(subject: Subject, chains: dict[str, Sequence[Any]]) -> None:
+    lengths: dict[str, int] = {}
+    for path, chain in _all(subject.stack):
+        if (length := _length(chain, chains, lengths)) > MAX_LINKS:
+            subject.problem(path, f"{length} links with its named chains spelled out", f"at most {MAX_LINKS}")
+
+
+def _length(chain: Sequence[Any], chains: dict[str, Sequence[Any]], known: dict[str, int]) -> int:
+    """Links once spelled out, without recursion: a chain of 10,000 chains is no reason to fail."""
+    waiting = [link for link in chain if _is_chain(link, chains)]
+    while waiting:
+        name = waiting[-1]
+        if name in known:
+            waiting.pop()
+            continue
+        inner = [link for link in chains[name] if _is_chain(link, chains)]
+        if unknown := [link for link in inner if link not in known]:
+            waiting.extend(unknown)
+            continue
+        waiting.pop()
+        known[name] = sum(known[link] if _is_chain(link, chains) else 1 for link in chains[name])
+    return sum(known[link] if _is_chain(link, chains) else 1 for link in chain)
+
+
+def _is_chain(link: Any, chains: dict[str, Sequence[Any]]) -> bool:
+    return isinstance(link, str) and link in chains
+
+
+def _all(stack: Any) -> Iterator[tuple[DocPath, Sequence[Any]]]:
+    """Every chain of a stack, with its place."""
+    for name, chain in stack.middleware.items():
+        yield ("middleware", name), chain
+    for name, gateway in stack.gateways.items():
+        yield ("gateways", name, "chain"), gateway.chain
+        for i, route in enumerate(gateway.routes):
+            yield ("gateways", name, "routes", i, "chain"), route.chain
+
+
+def _check_name(subject: Subject, path: DocPath, link: str) -> None:
+    """A link that is text: a named chain, or a middleware type whose options all have defaults."""
+    names = subject.names("middleware")
+    if link in names:
+        return
+    kind = subject.catalogue.middleware.get(link)
+    if kind is None:
+        broken = [f"plugin {p.name} did not load: {shown(p.error, 200)}" for p in subject.catalogue.broken]
+        subject.unknown(path, "chain or middleware type", link, [*names, *subject.catalogue.middleware], *broken)
+        return
+    if subject.guarded(path, partial(_all_default, kind.options)) is False:
+        needed = ", ".join(f"{name}: ..." for name, info in fields_of(kind.options).items() if info.is_required())
+        subject.problem(path, f"`{shown(link)}` needs options", f"write {{type: {link}, {needed or '...'}}}")
+
+
+def _all_default(options: type[Options]) -> bool:
+    try:
+        options()
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,93 @@
+"""What the checks of a stack share: the stack, where it stands, and the problems found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from vidops.errors import Problem
+from vidops.resources.catalogue import Catalogue
+from vidops.stack.nodes import DocPath, Node, mark_of, render_path, shown, walk, written_path
+from vidops.stack.suggest import suggestion
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+@dataclass
+class Subject:
+    """`stack` is what `root` says: `document` without the parts at `absent`, which have mistakes of their own."""
+
+    stack: Any
+    catalogue: Catalogue
+    root: Node
+    document: Node
+    absent: Sequence[DocPath] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: DocPath, message: str, hint: str = "") -> None:
+        where = render_path(written_path(self.root, path))
+        self.problems.append(Problem(mark_of(self.root, path), where, message, hint))
+
+    def unknown(self, path: DocPath, noun: str, name: str, known: Iterable[str], *also: str) -> None:
+        """A name that does not exist, with the nearest of those that do."""
+        known = list(known)
+        hint = suggestion(name, known) or ("" if known else f"there is no {noun}")
+        self.problem(path, f"no {noun} is called `{shown(name)}`", "; ".join(filter(None, [hint, *also])))
+
+    def names(self, *path: str) -> list[str]:
+        """The keys of a mapping as the document has them, those of entries with mistakes included."""
+        return list(self._mapping(path))
+
+    def values(self, *path: str) -> list[Any]:
+        """The scalars of a mapping as the document has them."""
+        return [child.value for child in self._mapping(path).values()]
+
+    def _mapping(self, path: DocPath) -> dict[str, Node]:
+        nodes = list(walk(self.document, path))
+        found = nodes[-1].value if len(nodes) == len(path) + 1 else None
+        return found if isinstance(found, dict) else {}
+
+    def whole(self, *path: str | int) -> bool:
+        """Whether nothing is absent at, above or below `path`."""
+        return not any(gone[: len(path)] == path[: len(gone)] for gone in self.absent if gone)
+
+    def guarded(self, path: DocPath, call: Callable[[], T]) -> T | None:
+        """What a plugin's function gives; what it raises is a problem at `path`."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - somebody else's code: named, and confined to its entry
+            self.problem(path, f"its plugin failed: {shown(f'{type(error).__name__}: {error}', 200)}")
+            return None
+
+    def where(self, path: DocPath) -> str:
+        return str(mark_of(self.root, path))
+
+
+def circles(nodes: Iterable[K], following: Callable[[K], Iterable[K]]) -> list[list[K]]:
+    """Each circle that is met first when going along `following`; no two share a node. Does not recurse."""
+    found: list[list[K]] = []
+    done: set[K] = set()
+    for start in nodes:
+        if start in done:
+            continue
+        trail: list[K] = [start]
+        place = {start: 0}
+        ahead = [iter(following(start))]
+        while trail:
+            step = next(ahead[-1], None)
+            if step is None:
+                ahead.pop()
+                node = trail.pop()
+                del place[node]
+                done.add(node)
+            elif step in place:
+                circle = trail[place[step] :]
+                if not any(set(circle) & set(known) for known in found):
+                    found.append(circle)
+            elif step not in done:
+                place[step] = len(trail)
+                trail.append(step)
+                ahead.append(iter(following(step)))
+    return found
