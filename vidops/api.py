@@ -14,6 +14,20 @@ def vidops_handlers():
     return [HandlerType("hello", Hello, build, summary="Says hello.")]
 """
 
+from vidops.asgi import (
+    DIRECT,
+    Direct,
+    direct_of,
+    header,
+    json_bytes,
+    nearest,
+    problem,
+    query,
+    respond,
+    respond_json,
+    respond_problem,
+    until_disconnect,
+)
 from vidops.errors import PermanentError, TemporaryError, VidopsError
 from vidops.hookspecs import hookimpl
 from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, Recordings
@@ -44,6 +58,7 @@ from vidops.stack.model import CameraName, Capture, Device, Mode, Node
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
 
 __all__ = [
+    "DIRECT",
     "FFMPEG",
     "PYTHON",
     "RUN_ID",
@@ -58,6 +73,7 @@ __all__ = [
     "ControlPlane",
     "Device",
     "DeviceFacts",
+    "Direct",
     "Duration",
     "Frame",
     "GatewayContext",
@@ -87,5 +103,15 @@ __all__ = [
     "TemporaryError",
     "VideoSize",
     "VidopsError",
+    "direct_of",
+    "header",
     "hookimpl",
+    "json_bytes",
+    "nearest",
+    "problem",
+    "query",
+    "respond",
+    "respond_json",
+    "respond_problem",
+    "until_disconnect",
 ]

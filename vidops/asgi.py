@@ -1,0 +1,123 @@
+"""Small answers for ASGI applications: problems (RFC 9457), JSON, plain bodies; and the fast way out for streams."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from vidops.resources.catalogue import Receive, Scope, Send
+
+Headers = list[tuple[bytes, bytes]]
+
+DIRECT = "vidops.direct"
+"""Key of `scope["extensions"]` under which a `Direct` is found where the connection allows one."""
+
+
+class Direct(Protocol):
+    """The connection's own transport, for long streams over plain HTTP/1.1.
+
+    Claim it, send `http.response.start` through the chain as usual (middleware adds its headers), and where
+    `opened` is true after that, write the body here; nothing more goes through `send`. The response ends with the
+    connection. Middleware that changes bodies deletes the extension, and the handler falls back to `send`.
+    """
+
+    opened: bool
+    sent: int
+    """Bytes of the body so far."""
+
+    def claim(self) -> None:
+        """Ask for the next `http.response.start` to be written by hand, with `Connection: close`."""
+
+    def write(self, data: bytes) -> None:
+        """Never blocks: look at `pending` first."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes written and not yet taken by the kernel."""
+
+    def abort(self) -> None:
+        """Drop the connection and what is pending."""
+
+
+def direct_of(scope: Scope) -> Direct | None:
+    found: Direct | None = (scope.get("extensions") or {}).get(DIRECT)
+    return found
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first value of a request header (name in lower case)."""
+    value: bytes | None = next((v for n, v in scope["headers"] if n == name), None)
+    return value
+
+
+async def respond(
+    scope: Scope,
+    send: Send,
+    status: int,
+    body: bytes = b"",
+    *,
+    content_type: str = "text/plain; charset=utf-8",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """One whole response. HEAD gets the same head without the body; a WebSocket handshake is refused with it."""
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    head: Headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": f"{kind}.start", "status": status, "headers": head})
+    await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else body})
+
+
+async def respond_json(
+    scope: Scope, send: Send, data: Any, *, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """`data` as JSON that caches leave alone."""
+    fixed = [(b"cache-control", b"no-store"), *headers]
+    await respond(scope, send, status, json_bytes(data), content_type="application/json", headers=fixed)
+
+
+async def respond_problem(
+    scope: Scope,
+    send: Send,
+    status: int,
+    detail: str = "",
+    *,
+    title: str = "",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    **more: Any,
+) -> None:
+    """`application/problem+json`; `more` are extension members. Nothing of the inside belongs in here."""
+    body = json_bytes(problem(status, detail, title=title, **more))
+    fixed = [(b"cache-control", b"no-store"), *headers]
+    await respond(scope, send, status, body, content_type="application/problem+json", headers=fixed)
+
+
+def problem(status: int, detail: str = "", *, title: str = "", **more: Any) -> dict[str, Any]:
+    """The members of a problem document."""
+    document: dict[str, Any] = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
+    if detail:
+        document["detail"] = detail
+    return document | more
+
+
+def json_bytes(data: Any) -> bytes:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+async def until_disconnect(receive: Receive) -> None:
+    """Return when the client is gone; a body is read and dropped."""
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+        pass
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known names that a mistaken one may have meant."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+
+
+def query(scope: Scope) -> Mapping[str, str]:
+    """The query's fields, percent-decoded; the last of several of one name."""
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100))

@@ -1,0 +1,88 @@
+"""A gateway's process: `python -m vidops.gateway NAME --run-dir R --state-dir S --data-dir D`.
+
+Exit codes: 0 after SIGTERM, SIGINT or the control socket's drain; 1 where it cannot serve (the log says why).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from vidops.errors import VidopsError
+from vidops.gateway import document
+from vidops.gateway.control import ControlSocket
+from vidops.gateway.controlplane import ControlPlaneClient
+from vidops.gateway.gateway import Gateway
+from vidops.gateway.generation import Services
+from vidops.gateway.log import JsonHandler, JsonLog
+from vidops.resources.layout import Layout
+from vidops.runtime.hubclient import HubClient
+from vidops.runtime.plugins import load_catalogue
+from vidops.runtime.recordings import RecordingsReader
+from vidops.runtime.secretrefs import secret
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="vidops.gateway", description="Serves the routes of one gateway.")
+    parser.add_argument("name")
+    for place in ("run", "state", "data"):
+        parser.add_argument(f"--{place}-dir", required=True)
+    return parser.parse_args(argv)
+
+
+async def run(name: str, layout: Layout, log: JsonLog) -> int:
+    """Serve until told to end; returns the exit code."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    cameras = HubClient(layout)
+    await cameras.start()
+    try:
+        spec = document.load(layout.gateway_file(name)).spec
+        services = Services(
+            gateway=name,
+            layout=layout,
+            catalogue=load_catalogue(spec.plugins),
+            cameras=cameras,
+            recordings=RecordingsReader(layout),
+            control=ControlPlaneClient(layout.control_socket),
+            secret=secret,
+            log=log,
+        )
+        for plugin in services.catalogue.broken:
+            log({"level": "warning", "event": "plugin_broken", "plugin": plugin.name, "error": plugin.error})
+        gateway = Gateway(services)
+        control = ControlSocket(gateway, layout.gateway_socket(name), ending.set, log)
+        await gateway.load()
+        await control.open()
+    except VidopsError as error:
+        log({"level": "error", "event": "cannot_serve", "error": str(error)})
+        await cameras.close()
+        return 1
+    await ending.wait()
+    log({"level": "info", "event": "ending"})
+    control.close()
+    await gateway.close()
+    await cameras.close()
+    log({"level": "info", "event": "ended"})
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    given = arguments(argv)
+    log = JsonLog()
+    logging.basicConfig(level=logging.WARNING, handlers=[JsonHandler(log)])
+    try:
+        return uvloop.run(run(given.name, Layout(given.run_dir, given.state_dir, given.data_dir), log))
+    finally:
+        log.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""Where a gateway listens: `host:port`, `[v6]:port` or `unix:/path`; opened such that a failure says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+from vidops.errors import PermanentError
+from vidops.gateway.holders import holder_of
+from vidops.resources.layout import SOCKET_PATH_LIMIT
+
+BACKLOG = 1024
+UNIX_MODE = 0o660
+"""Its group may use a unix socket that a gateway listens on: that is how a proxy in front gets in."""
+
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """`path` for a unix socket, else `host` and `port` (0: any free one)."""
+
+    text: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Bind:
+        """Raises `PermanentError`."""
+        if text.startswith("unix:"):
+            path = text.removeprefix("unix:")
+            if not path.startswith("/") or "\0" in path:
+                raise _invalid(text, "the path must be absolute, for example unix:/run/front.sock")
+            if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+                raise _invalid(text, f"a unix socket's path has at most {SOCKET_PATH_LIMIT} bytes")
+            return cls(text, path=path)
+        host, colon, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not colon or not host or (":" in host and not bracketed):
+            raise _invalid(text, "write host:port, [v6]:port or unix:/path, for example 0.0.0.0:8080")
+        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise _invalid(text, f"{port!r} is not a port")
+        return cls(text, host=host[1:-1] if bracketed else host, port=int(port))
+
+
+def open_sockets(bind: Bind) -> list[socket.socket]:
+    """Listening sockets, one for each address that the host name has. Raises `PermanentError`."""
+    if bind.path:
+        return [_open_unix(bind)]
+    try:
+        found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise _failed(bind, f"{bind.host!r} has no address: {error}") from None
+    opened: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                opened.append(_open_tcp(family, address))
+            except OSError as error:
+                # localhost often names ::1 where there is no IPv6.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+        if not opened and missing is not None:
+            raise missing
+    except OSError as error:
+        for sock in opened:
+            sock.close()
+        raise _failed(bind, _reason(bind, error)) from None
+    return opened
+
+
+def address_of(sock: socket.socket) -> str:
+    """As it would be written in `bind`."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host, port = name[0], name[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _open_tcp(family: int, address: object) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Accepted connections inherit these: a viewer whose host has died is noticed within two minutes.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.bind(address)  # type: ignore[arg-type]
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(bind: Bind) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(bind.path).st_mode):
+            raise _failed(bind, "there is a file at this path that is not a socket: move it away")
+        if _answers(bind.path):
+            raise _failed(bind, f"another process listens there{holder_of(path=bind.path)}")
+        os.unlink(bind.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o777 & ~UNIX_MODE)
+    try:
+        sock.bind(bind.path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise _failed(bind, str(error.strerror)) from None
+    finally:
+        os.umask(mask)
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+        return True
+
+
+def _reason(bind: Bind, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"the address is in use{holder_of(port=bind.port)}: stop that, or choose another port"
+    if error.errno == errno.EACCES:
+        return f"port {bind.port} needs a privilege (CAP_NET_BIND_SERVICE), or choose one from 1024 on"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this host has no such address"
+    return str(error.strerror)
+
+
+def _failed(bind: Bind, why: str) -> PermanentError:
+    return PermanentError(f"cannot listen on {bind.text}: {why}", reason="BindFailed")
+
+
+def _invalid(text: str, why: str) -> PermanentError:
+    return PermanentError(f"bind {text!r}: {why}", reason="InvalidBind")

@@ -1,0 +1,103 @@
+"""One accepted connection: Hypercorn's, with strict parsing, a limit on slow heads, and its transport within reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from ssl import SSLError
+from typing import Any
+
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.events import Closed, RawData
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from vidops.asgi import DIRECT
+from vidops.gateway.direct import TransportStream
+from vidops.gateway.exchange import Exchanges
+from vidops.gateway.strict import StrictH11, StrictProtocols
+from vidops.resources.catalogue import ASGIApp, Scope
+
+HEAD_TIMEOUT = 10.0
+"""Seconds that the head of a request may take from its first byte on."""
+
+
+class Connection(TCPServer):
+    """Runs until the connection is over: `await Connection(...).run()`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        context: WorkerContext,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        head_timeout: float = HEAD_TIMEOUT,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        unused: Any = app  # Hypercorn hands it to `Exchanges.spawn_app`, which has its own
+        super().__init__(unused, loop, config, context, {}, reader, writer)
+        self._asgi = app
+        self._secure = writer.get_extra_info("ssl_object") is not None
+        self._head_timeout = head_timeout
+
+    async def run(self) -> None:
+        """Hypercorn's `run` with our task group and protocol in its places."""
+        try:
+            sock = self.writer.get_extra_info("socket")
+            client = parse_socket_addr(sock.family, sock.getpeername())
+            server = parse_socket_addr(sock.family, sock.getsockname())
+            tls = self.writer.get_extra_info("ssl_object")
+            async with Exchanges(self.loop, self._asgi, self._prepare) as group:
+                self._task_group = group
+                self.protocol = StrictProtocols(
+                    self.app,
+                    self.config,
+                    self.context,
+                    group,
+                    ConnectionState(self.state),
+                    self._secure,
+                    client,
+                    server,
+                    self.protocol_send,
+                    tls.selected_alpn_protocol() if tls is not None else "http/1.1",
+                )
+                await self.protocol.initiate()
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass  # the peer has gone; nothing is left to tell it
+        finally:
+            await self._close()
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        self.writer.transport.abort()
+
+    def _prepare(self, scope: Scope) -> None:
+        if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
+            scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
+
+    async def _read_data(self) -> None:
+        """Feed what comes to the protocol. A head that has begun must end in time; all else may wait."""
+        deadline: float | None = None
+        while not self.reader.at_eof():
+            protocol = self.protocol.protocol
+            if isinstance(protocol, StrictH11) and protocol.head_pending:
+                deadline = deadline or self.loop.time() + self._head_timeout
+            else:
+                deadline = None
+            try:
+                async with asyncio.timeout_at(deadline) if deadline else contextlib.nullcontext():
+                    data = await self.reader.read(MAX_RECV)
+            except TimeoutError:
+                if isinstance(protocol, StrictH11):
+                    await protocol.refuse(408, "the head of the request came too slowly")
+                break
+            except (OSError, SSLError):
+                break
+            await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())

@@ -1,0 +1,154 @@
+"""The gateway in its process: serves, takes over a new spec, ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from hypercorn.asyncio.worker_context import WorkerContext
+
+from vidops.errors import PermanentError
+from vidops.gateway import document, tls
+from vidops.gateway.config import hypercorn_config
+from vidops.gateway.connection import Connection
+from vidops.gateway.dispatcher import Dispatcher
+from vidops.gateway.generation import Generation, Services, next_generation
+from vidops.gateway.listeners import Listeners
+from vidops.gateway.route import Route
+from vidops.resources.resource import JSON
+from vidops.runtime.tasks import Tasks
+
+END_TIMEOUT = 2.0
+"""Seconds that connections have to end after the last request has; then they are dropped."""
+
+
+class Gateway:
+    """One permanent dispatcher, the listeners, and the connections."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._config = hypercorn_config()
+        self._context = WorkerContext(None)
+        self._listeners = Listeners(self._accept)
+        self._connections: dict[Connection, asyncio.Task[Any]] = {}
+        self._tasks = Tasks()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        return self._listeners.addresses
+
+    async def load(self) -> int:
+        """Read the gateway's file and serve what it says; returns the number of the generation.
+
+        Raises `PermanentError`; then what was served before is served as before. A file with the very same
+        fingerprint changes nothing but renewed certificates.
+        """
+        async with self._lock:
+            services = self._services
+            wanted = document.load(services.layout.gateway_file(services.gateway))
+            certificate = tls.load(wanted.spec.tls, services.secret) if wanted.spec.tls else None
+            change = self._listeners.stage(wanted.spec.bind, certificate)
+            previous = self._dispatcher.generation if self._dispatcher else None
+            try:
+                generation = await self._generation(wanted, previous)
+            except BaseException:
+                self._listeners.undo(change)
+                raise
+            if self._dispatcher is None:
+                self._dispatcher = Dispatcher(generation, services.log)
+            self._dispatcher.generation = generation
+            await self._listeners.commit(change)
+            leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
+            for route in leaving:
+                self._retire(route, wanted.spec.drain_timeout)
+            services.log(
+                {
+                    "level": "info",
+                    "event": "serving",
+                    "generation": generation.number,
+                    "fingerprint": wanted.fingerprint,
+                    "binds": self._listeners.addresses,
+                    "routes_left": len(leaving),
+                }
+            )
+            return generation.number
+
+    async def _generation(self, wanted: document.Document, previous: Generation | None) -> Generation:
+        if previous and previous.document.fingerprint == wanted.fingerprint:
+            return previous
+        return await next_generation(wanted, previous, self._services)
+
+    def _retire(self, route: Route, drain: float) -> None:
+        task = self._tasks.start(route.retire(drain, self._services.log), f"retiring {route.pattern.text}")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def status(self) -> JSON:
+        """What the control socket tells. `rss` is in bytes."""
+        generation = self._dispatcher.generation if self._dispatcher else None
+        return {
+            "generation": generation.number if generation else 0,
+            "fingerprint": generation.document.fingerprint if generation else "",
+            "binds": self._listeners.addresses,
+            "connections": len(self._connections),
+            "streams": self._dispatcher.streams if self._dispatcher else 0,
+            "requests": self._dispatcher.requests if self._dispatcher else 0,
+            "rss": _rss(),
+        }
+
+    async def close(self) -> None:
+        """Accept nothing more, end streams at once, give other requests the drain timeout, drop what is left."""
+        async with self._lock:
+            self._listeners.close()
+            # Idle connections end now, others after the answer that they wait for.
+            await self._context.terminated.set()
+            if self._dispatcher is not None:
+                generation = self._dispatcher.generation
+                drain = generation.document.spec.drain_timeout
+                for route in generation.routes.values():
+                    self._retire(route, drain)
+                if self._retiring:
+                    await asyncio.wait(self._retiring, timeout=drain + END_TIMEOUT)
+                await self._tasks.close()
+            if self._connections:
+                await asyncio.wait(self._connections.values(), timeout=END_TIMEOUT)
+            for connection in self._connections:
+                connection.abort()
+            if self._connections:
+                await asyncio.wait(self._connections.values(), timeout=END_TIMEOUT)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        assert self._dispatcher is not None
+        connection = Connection(self._dispatcher, self._config, self._context, reader, writer)
+        self._connections[connection] = task
+        try:
+            await connection.run()
+        except Exception as error:  # noqa: BLE001 - one connection's end must not be anybody else's
+            self._services.log({"level": "warning", "event": "connection_failed", "error": _flat(error)})
+            connection.abort()
+        finally:
+            del self._connections[connection]
+
+
+def _flat(error: BaseException) -> str:
+    """The errors in a group, without their tracebacks."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_flat(inner) for inner in error.exceptions)
+    return repr(error)
+
+
+def _rss() -> int:
+    """Bytes of this process in memory (proc(5), statm)."""
+    import resource
+
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError as error:
+        raise PermanentError(f"/proc is not readable: {error}") from None

@@ -1,0 +1,121 @@
+"""A generation: the routes of one spec. The next one takes over every route that did not change, as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vidops.errors import PermanentError, VidopsError
+from vidops.gateway.document import Document
+from vidops.gateway.route import Route
+from vidops.gateway.routing import Pattern, Table
+from vidops.ports import Cameras, ControlPlane, Recordings
+from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext
+from vidops.resources.layout import Layout
+from vidops.resources.resource import fingerprint
+from vidops.resources.specs import Entry, RouteSpec, SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes are built from besides their spec."""
+
+    gateway: str
+    layout: Layout
+    catalogue: Catalogue
+    cameras: Cameras
+    recordings: Recordings
+    control: ControlPlane
+    secret: Callable[[SecretRef], str]
+    log: Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """`number` counts up from 1 within the process."""
+
+    number: int
+    document: Document
+    routes: Mapping[str, Route]
+    table: Table[Route]
+
+
+async def next_generation(document: Document, previous: Generation | None, services: Services) -> Generation:
+    """Build what is new, keep what is not, start the new ones.
+
+    Raises `PermanentError` naming the route; then nothing of it is left and the previous one is as it was.
+    """
+    kept = previous.routes if previous else {}
+    routes: dict[str, Route] = {}
+    fresh: list[Route] = []
+    try:
+        for index, spec in enumerate(document.spec.routes):
+            key = fingerprint(spec.model_dump(mode="json"))
+            if key in routes:
+                continue
+            where = f"routes[{index}] ({spec.path})"
+            route = kept.get(key) or _build(key, spec, where, services)
+            if key not in kept:
+                fresh.append(route)
+                await _start(route, where)
+            routes[key] = route
+    except BaseException:
+        for route in reversed(fresh):
+            await route.retire(0.0, services.log)
+        raise
+    table = Table((route.pattern, route.methods, route) for route in routes.values())
+    return Generation(previous.number + 1 if previous else 1, document, routes, table)
+
+
+async def _start(route: Route, where: str) -> None:
+    try:
+        await route.start()
+    except Exception as error:
+        raise PermanentError(f"{where} does not start: {_said(error)}", reason="StartFailed") from error
+
+
+def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
+    """Chain and handler, built inside out: the first link of the chain is the outermost."""
+    try:
+        pattern = Pattern.parse(spec.path)
+        closing = asyncio.Event()
+        context = GatewayContext(
+            gateway=services.gateway,
+            route=spec.path,
+            layout=services.layout,
+            cameras=services.cameras,
+            recordings=services.recordings,
+            control=services.control,
+            closing=closing,
+            secret=services.secret,
+            log=services.log,
+        )
+        links = [_typed(services.catalogue, services.catalogue.middleware, "middleware", entry) for entry in spec.chain]
+        kind, options = _typed(services.catalogue, services.catalogue.handlers, "handler", spec.handler)
+        app: ASGIApp = kind.build(options, context)
+        for kind, options in reversed(links):
+            app = kind.build(options, context)(app)
+    except Exception as error:
+        raise PermanentError(f"{where}: {_said(error)}", reason="InvalidRoute") from error
+    return Route(key, pattern, spec.methods, app, context, closing)
+
+
+def _typed(catalogue: Catalogue, table: Mapping[str, Any], noun: str, entry: Entry) -> tuple[Any, Any]:
+    """A type of the catalogue with its validated options."""
+    kind = table.get(entry.type)
+    if kind is None:
+        broken = "; ".join(f"plugin {p.name}: {p.error}" for p in catalogue.broken)
+        raise PermanentError(f"no plugin has a {noun} {entry.type!r}" + (f" ({broken})" if broken else ""))
+    try:
+        return kind, kind.options.model_validate(entry.options)
+    except ValueError as error:
+        raise PermanentError(f"{noun} {entry.type!r}: {error}") from None
+
+
+def _said(error: Exception) -> str:
+    """A person's text of ours, and the kind of anybody else's."""
+    if isinstance(error, VidopsError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

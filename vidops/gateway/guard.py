@@ -1,0 +1,114 @@
+"""What no chain should ever see: requests that two servers could read differently. Pure.
+
+Refused: Content-Length together with Transfer-Encoding, Transfer-Encoding in HTTP/1.0 (RFC 9112, 6.1), a target that
+names another host than Host, a bad or missing Host (RFC 9112, 3.2), an upgrade to h2c, and paths in which an encoded
+separator, a NUL, a control character, a dot segment or an empty segment could mean one thing to a rule and another
+to what it guards. What is left is decoded once; matching, authorisation and handlers all see that one path.
+Names of headers with underscores are dropped: CGI-like servers take `X_User` for `X-User`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from vidops.resources.catalogue import Scope
+
+MAX_TARGET = 8192
+MAX_HEADERS = 100
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,251}[A-Za-z0-9._~])?)(?::([0-9]{1,5})?)?"
+)
+_TARGET = re.compile(rb"(?:[!$&-;=@A-Z_a-z~]|%[0-9A-Fa-f]{2}|[\[\]^|`\"<>{}])+")
+_FORBIDDEN_CODES = re.compile(rb"%(?:2[fF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)", re.DOTALL)
+
+
+class Refused(Exception):
+    """The request is not served. `status` and the text go to the client; the connection ends."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What remains: the decoded path, its raw form, and the headers that are passed on."""
+
+    path: str
+    raw_path: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def check(scope: Scope) -> Request:
+    """Raises `Refused`."""
+    version = str(scope.get("http_version", "1.1"))
+    headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+    if len(headers) > MAX_HEADERS:
+        raise Refused(431, f"more than {MAX_HEADERS} header fields")
+    host = _host(headers)
+    _framing(headers, version)
+    raw = _origin_form(scope["raw_path"], host)
+    return Request(decode_path(raw), raw, [(n, v) for n, v in headers if b"_" not in n])
+
+
+def _host(headers: Headers) -> bytes:
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1:
+        raise Refused(400, "exactly one Host header is needed")
+    found = _HOST.fullmatch(hosts[0])
+    if not found or int(found.group(1) or 0) > 65535:
+        raise Refused(400, "the Host header is not a host")
+    return hosts[0]
+
+
+def _framing(headers: Headers, version: str) -> None:
+    names = [name for name, _ in headers]
+    encoded = b"transfer-encoding" in names
+    if encoded and b"content-length" in names:
+        raise Refused(400, "Content-Length and Transfer-Encoding exclude each other")
+    if encoded and version == "1.0":
+        raise Refused(400, "HTTP/1.0 has no Transfer-Encoding")
+    if names.count(b"content-length") > 1:
+        raise Refused(400, "more than one Content-Length")
+    if any(b"h2c" in value.lower() for name, value in headers if name == b"upgrade"):
+        raise Refused(400, "no upgrade to h2c here")
+
+
+def _origin_form(target: bytes, host: bytes) -> bytes:
+    """The path of a request target; that of an absolute one must name the host that Host names."""
+    if len(target) > MAX_TARGET:
+        raise Refused(414, f"the path is longer than {MAX_TARGET} bytes")
+    if target.startswith(b"/"):
+        return target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if not absolute:
+        raise Refused(400, "the request target is not a path")
+    if absolute.group(1).lower() != host.lower():
+        raise Refused(400, "the request target and Host name different hosts")
+    return absolute.group(2) or b"/"
+
+
+def decode_path(raw: bytes) -> str:
+    """A raw path, decoded once. Raises `Refused` where it could be read in two ways."""
+    if not _TARGET.fullmatch(raw):
+        raise Refused(400, "the path holds characters that no path may hold")
+    if _FORBIDDEN_CODES.search(raw):
+        raise Refused(400, "the path holds an encoded separator or control character")
+    try:
+        path = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "the path is not UTF-8") from None
+    segments = path.split("/")
+    if any(segment in (".", "..") for segment in segments):
+        raise Refused(400, "the path holds a dot segment")
+    if "" in segments[1:-1]:
+        raise Refused(400, "the path holds an empty segment")
+    return path

@@ -1,0 +1,85 @@
+"""JSON lines on standard error, written by a thread of their own: a reader that stalls must not stall requests."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+MAX_QUEUED = 20_000
+"""Lines; what comes on top is counted and dropped."""
+_BATCH = 256
+
+
+class JsonLog:
+    """`log(record)` never blocks. Each line has `time` (Unix seconds) unless the record brings one."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._lines: deque[bytes] = deque()
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        if len(self._lines) >= MAX_QUEUED:
+            self._dropped += 1
+            return
+        line = json.dumps({"time": round(time.time(), 6), **record}, separators=(",", ":"), default=str)
+        self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._wake.set()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is queued, for at most `timeout` seconds."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._lines:
+                batch = b"".join(self._lines.popleft() for _ in range(min(_BATCH, len(self._lines))))
+                if not self._write(batch):
+                    return
+            if self._dropped:
+                lost, self._dropped = self._dropped, 0
+                self({"level": "warning", "event": "log_lines_dropped", "count": lost})
+            if self._closing and not self._lines:
+                return
+
+    def _write(self, data: bytes) -> bool:
+        """False when nobody can ever read it."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                return False
+        return True
+
+
+class JsonHandler(logging.Handler):
+    """Passes what libraries log through `logging` on to a `JsonLog`."""
+
+    def __init__(self, log: JsonLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line: dict[str, Any] = {
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["traceback"] = logging.Formatter().formatException(record.exc_info)
+        self._log(line)

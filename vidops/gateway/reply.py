@@ -1,0 +1,69 @@
+"""`send` of one request: knows how far the answer is, and sees to it that it arrives."""
+
+from __future__ import annotations
+
+from vidops.asgi import DIRECT
+from vidops.gateway.body import Body
+from vidops.gateway.direct import TransportStream
+from vidops.resources.catalogue import Message, Scope, Send
+
+_LONG = (b"multipart/x-mixed-replace", b"text/event-stream")
+
+
+class Reply:
+    """Wraps `send`. `started`: a head went out. `long`: the answer is a stream that lasts."""
+
+    def __init__(self, scope: Scope, send: Send, body: Body | None) -> None:
+        self.started = False
+        self.long = False
+        self.status = 0
+        self.closing = False
+        """Set to end an HTTP/1 connection with this answer."""
+        self.direct: TransportStream | None = (scope.get("extensions") or {}).get(DIRECT)
+        self._send = send
+        self._body = body
+        self._http1 = scope.get("http_version") in ("1.0", "1.1")
+
+    async def __call__(self, message: Message) -> None:
+        """ASGI's `send`."""
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            await self._start(message)
+        elif kind == "http.response.body":
+            await self._part(message)
+        else:
+            if kind == "websocket.accept":
+                self.started = self.long = True
+                self.status = 101
+            await self._send(message)
+
+    def unclaim(self) -> None:
+        """What is sent from now on is an ordinary answer."""
+        if self.direct is not None and not self.direct.opened:
+            self.direct = None
+
+    async def _start(self, message: Message) -> None:
+        self.started = True
+        self.status = int(message["status"])
+        kind = next((v for n, v in message.get("headers", ()) if n.lower() == b"content-type"), b"")
+        self.long = kind.startswith(_LONG)
+        if self.direct is not None and self.direct.claimed:
+            self.direct.open(message)
+            return
+        if self.closing and self._http1:
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await self._send(message)
+
+    async def _part(self, message: Message) -> None:
+        if self.direct is not None and self.direct.opened:
+            # Some middleware answered in the place of the handler that claimed the transport.
+            self.direct.write(message.get("body", b""))
+            return
+        early = self._body is not None and not self._body.complete and not self._body.gone
+        if early and not message.get("more_body", False) and self._body is not None:
+            # The whole answer first, then the rest of the request, then the end: a client that is still sending
+            # would otherwise meet a reset, and never read why.
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)

@@ -1,0 +1,108 @@
+"""HTTP/1 as strict as a front has to be, by narrowing Hypercorn's and h11's own classes (their versions are pinned).
+
+h11 takes a bare LF for a line's end, Hypercorn answers an upgrade to h2c and cleartext HTTP/2 before any application
+is asked, and both refuse without saying why. Here all of that is refused with a problem document.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import h11
+from h11._receivebuffer import ReceiveBuffer
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+
+from vidops.asgi import json_bytes, problem
+
+_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
+
+
+class StrictBuffer(ReceiveBuffer):
+    """Lines end in CRLF, and in nothing else (RFC 9112, 2.2)."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        data: bytearray = self._data
+        if data[:2] == b"\r\n":
+            self._extract(2)
+            return []
+        end = data.find(b"\r\n\r\n")
+        head = data if end < 0 else data[: end + 4]
+        if _BARE_LF.search(head):
+            raise h11.RemoteProtocolError("a line of the head ends in a bare LF")
+        if end < 0:
+            return None
+        lines: list[bytearray] = self._extract(end + 4).split(b"\r\n")
+        return lines[:-2]
+
+
+class StrictH11(H11Protocol):
+    """One HTTP/1 connection."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if isinstance(self.connection, h11.Connection):
+            self.connection._receive_buffer = StrictBuffer()
+
+    @property
+    def head_pending(self) -> bool:
+        """Whether a request's head has begun and not ended."""
+        connection = self.connection
+        return (
+            isinstance(connection, h11.Connection)
+            and connection.their_state is h11.IDLE
+            and bool(connection.trailing_data[0])
+        )
+
+    async def refuse(self, status: int, detail: str) -> None:
+        """Answer a request that is none, and close."""
+        connection = self.connection
+        if not isinstance(connection, H11WSConnection) and connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            body = json_bytes(problem(status, detail))
+            headers = [
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"connection", b"close"),
+                *self.config.response_headers("h11"),
+            ]
+            await self._send_h11_event(h11.Response(headers=headers, status_code=status))
+            await self._send_h11_event(h11.Data(data=body))
+            await self._send_h11_event(h11.EndOfMessage())
+        await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        texts = {431: "the head of the request is too large"}
+        await self.refuse(status_code, texts.get(status_code, "this is not a valid HTTP/1.1 request"))
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        # Upgrades to h2c are left to the guard, which refuses them; HTTP/2 without TLS is no protocol of ours.
+        if event.method == b"PRI" or event.http_version not in (b"1.0", b"1.1"):
+            raise h11.RemoteProtocolError("not HTTP/1.1", error_status_hint=505)
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except h11.RemoteProtocolError as error:
+            if isinstance(event, RawData):
+                await self._send_error_response(error.error_status_hint)
+
+
+class StrictProtocols(ProtocolWrapper):
+    """HTTP/2 where TLS negotiated it, strict HTTP/1 otherwise."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if isinstance(self.protocol, H11Protocol):
+            self.protocol = StrictH11(
+                self.app,
+                self.config,
+                self.context,
+                self.task_group,
+                self.state,
+                self.ssl,
+                self.client,
+                self.server,
+                self.send,
+            )
