@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from vidops.hub.camera import Camera
 from vidops.hub.multipart import BrokenStreamError, MultipartParser
@@ -18,8 +19,7 @@ class Ingest(asyncio.Protocol):
         self.why = "its source closed the connection"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.camera.connected(self.close)
 
     def data_received(self, data: bytes) -> None:

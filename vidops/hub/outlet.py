@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any
+from typing import Any, cast
 
 from vidops.hub.camera import Camera, Recorded
 from vidops.runtime.matroska import head
@@ -26,8 +26,7 @@ class Outlet(asyncio.Protocol):
         self.lost = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.pid = peer_pid(transport)
         self.camera.add(self)
 

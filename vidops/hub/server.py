@@ -24,7 +24,7 @@ from vidops.ports import Processes
 from vidops.resources.layout import Layout
 from vidops.resources.restart import RestartPolicy
 from vidops.runtime.files import read_bounded
-from vidops.runtime.hubwire import line
+from vidops.runtime.hubwire import encode_line
 from vidops.runtime.logtail import log_tail
 
 log = logging.getLogger("vidops.hub")
@@ -154,7 +154,7 @@ class Hub:
         await camera.close()
         self._told.pop(name, None)
         for watcher in tuple(self.watchers):
-            watcher.tell(line({"removed": name}))
+            watcher.tell(encode_line({"removed": name}))
 
     def _last_words(self, program: str) -> str:
         """The last line of a source's log: why it ended."""
@@ -176,7 +176,7 @@ class Hub:
             camera = self.cameras.get(name)
             if camera is None:
                 continue
-            news = line({"camera": camera.state()})
+            news = encode_line({"camera": camera.state()})
             if self._told.get(name) != news:
                 self._told[name] = news
                 for watcher in tuple(self.watchers):

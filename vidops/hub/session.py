@@ -6,11 +6,11 @@ import asyncio
 import json
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vidops.hub.camera import Camera, Recorded
 from vidops.hub.outlet import peer_pid
-from vidops.runtime.hubwire import FRAME, GONE, LINE_LIMIT, STATE, WireError, line, message_head, parse_line
+from vidops.runtime.hubwire import FRAME, GONE, LINE_LIMIT, STATE, WireError, decode_line, encode_line, message_head
 
 if TYPE_CHECKING:
     from vidops.hub.server import Hub
@@ -40,8 +40,7 @@ class Session(asyncio.Protocol):
         self._pending: Recorded | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.pid = peer_pid(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -59,11 +58,11 @@ class Session(asyncio.Protocol):
         try:
             while self._requests:
                 try:
-                    answer = await self._answer(parse_line(self._requests.popleft()))
+                    answer = await self._answer(decode_line(self._requests.popleft()))
                 except (WireError, ValueError, TypeError, LookupError) as error:
                     answer = {"ok": False, "reason": "BadRequest", "error": str(error)}
                 if answer and self.transport is not None and not self.transport.is_closing():
-                    self.transport.write(line(answer))
+                    self.transport.write(encode_line(answer))
         finally:
             self._working = None
 
@@ -97,7 +96,7 @@ class Session(asyncio.Protocol):
         assert self.transport is not None
         # From now on "can take one" means that nothing of the last one is left here.
         self.transport.set_write_buffer_limits(high=0)
-        self.transport.write(line({"ok": True}))
+        self.transport.write(encode_line({"ok": True}))
         self.camera = camera
         camera.add(self)
         self.state_changed(camera.state())

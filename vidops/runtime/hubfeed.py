@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from vidops.errors import PermanentError, VidopsError
 from vidops.ports import Frame
 from vidops.runtime.hubwire import FRAME, STATE, LineReader, MessageReader, WireError, decode_line, encode_line
 
 log = logging.getLogger("vidops")
 
 State = Mapping[str, Any]
+OnFrame = Callable[[Frame], None]
+OnState = Callable[[State], None]
+OnGone = Callable[[], None]
 RETRY_FIRST, RETRY_MOST = 0.02, 0.5
 """Seconds between tries while the hub is away: it is back within a second, and viewers wait."""
 
@@ -27,16 +29,18 @@ class Subscription:
     def __init__(
         self,
         feed: Feed,
-        on_frame: Callable[[Frame], None],
-        on_state: Callable[[State], None] | None,
-        on_end: Callable[[VidopsError | None], None] | None,
+        on_frame: OnFrame,
+        on_state: OnState | None,
+        on_gone: OnGone | None,
     ) -> None:
         self._feed = feed
         self._on_frame = on_frame
         self._on_state = on_state
-        self._on_end = on_end
+        self._on_gone = on_gone
         self._viewers = 1
         self.open = True
+        self.unknown = False
+        """Whether it ended because the hub has no such camera."""
 
     @property
     def viewers(self) -> int:
@@ -60,15 +64,15 @@ class Subscription:
         if self.open and self._on_state is not None:
             self._call(self._on_state, state)
 
-    def end(self, error: VidopsError | None) -> None:
+    def gone(self, *, unknown: bool) -> None:
         if self.open:
-            self.open = False
-            if self._on_end is not None:
-                self._call(self._on_end, error)
+            self.open, self.unknown = False, unknown
+            if self._on_gone is not None:
+                self._call(self._on_gone)
 
-    def _call(self, callback: Callable[[Any], None], value: object) -> None:
+    def _call(self, callback: Callable[..., None], *values: object) -> None:
         try:
-            callback(value)
+            callback(*values)
         except Exception:
             # A taker's own error must not reach the others, nor the connection that they share.
             log.exception("a taker of camera %s failed and is dropped", self._feed.camera)
@@ -89,11 +93,11 @@ class Feed:
 
     def add(
         self,
-        on_frame: Callable[[Frame], None],
-        on_state: Callable[[State], None] | None,
-        on_end: Callable[[VidopsError | None], None] | None,
+        on_frame: OnFrame,
+        on_state: OnState | None,
+        on_gone: OnGone | None,
     ) -> Subscription:
-        taker = Subscription(self, on_frame, on_state, on_end)
+        taker = Subscription(self, on_frame, on_state, on_gone)
         self._takers = (*self._takers, taker)
         # Not called from in here: the caller has not got its subscription yet.
         loop = asyncio.get_running_loop()
@@ -158,11 +162,12 @@ class Feed:
         for taker in self._takers:
             taker.state(state)
 
-    def gone(self, error: VidopsError | None) -> None:
+    def gone(self, *, unknown: bool = False) -> None:
+        """There will be no more frames."""
         takers, self._takers = self._takers, ()
-        self._ended(self)
+        self.close()
         for taker in takers:
-            taker.end(error)
+            taker.gone(unknown=unknown)
 
 
 class _Link(asyncio.Protocol):
@@ -181,14 +186,13 @@ class _Link(asyncio.Protocol):
         return self._messages is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(encode_line({"op": "subscribe", "camera": self._feed.camera}))
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.write(encode_line({"op": "subscribe", "camera": self._feed.camera}))
 
     def tell_viewers(self, count: int) -> None:
         if count != self._told and self._transport is not None and not self._transport.is_closing():
             self._told = count
-            self._transport.write(encode_line({"op": "viewers", "count": count}))
+            self._transport.write(encode_line({"viewers": count}))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -211,19 +215,18 @@ class _Link(asyncio.Protocol):
             return True
         self.close()
         if answer.get("reason") == "UnknownCamera":
-            self._feed.gone(PermanentError(str(answer.get("error")), reason="UnknownCamera"))
+            self._feed.gone(unknown=True)
         return False
 
     def _deliver(self, data: bytes) -> None:
         assert self._messages is not None
         for message in self._messages.feed(data):
-            if message.kind == FRAME:
+            if message.type == FRAME:
                 self._feed.frame(Frame(message.payload, message.sequence, message.timestamp))
-            elif message.kind == STATE:
+            elif message.type == STATE:
                 self._feed.state(decode_line(message.payload))
             else:
-                self.close()
-                self._feed.gone(None)
+                self._feed.gone()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():

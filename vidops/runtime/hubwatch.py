@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from vidops.runtime.hubwire import LINE_LIMIT, WireError, decode_line, encode_line
@@ -18,8 +18,8 @@ class Watch:
     def __init__(self, path: str) -> None:
         self._path = path
         self.cameras: dict[str, Mapping[str, Any]] = {}
-        self.synced = asyncio.Event()
-        self.connected = False
+        self.connected = asyncio.Event()
+        self.listeners: list[Callable[[], None]] = []
         self._readers: list[_Reader] = []
 
     async def run(self) -> None:
@@ -30,7 +30,7 @@ class Watch:
                 # Whatever was said that makes no sense ends the connection, not the watch.
                 if await self._follow():
                     pause = RETRY_FIRST
-            self.connected = False
+            self.connected.clear()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MOST)
 
@@ -43,8 +43,7 @@ class Watch:
             if not answer.get("ok"):
                 return False
             self._replace({str(state["name"]): state for state in answer["cameras"]})
-            self.connected = True
-            self.synced.set()
+            self.connected.set()
             while (line := await reader.readline()).endswith(b"\n"):
                 self._change(decode_line(line))
             return True
@@ -66,6 +65,8 @@ class Watch:
             self.cameras[name] = change["camera"]
         for reader in self._readers:
             reader.put(name, change)
+        for listener in self.listeners:
+            listener()
 
     async def changes(self) -> AsyncGenerator[Mapping[str, Any], None]:
         reader = _Reader()

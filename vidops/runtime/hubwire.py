@@ -1,41 +1,45 @@
-"""What the hub and its clients say to each other on `hub.sock`. Pure.
+"""What is spoken on the hub's socket: JSON lines, and frames in binary once subscribed. Pure.
 
-Requests and answers are one JSON object a line. After `{"op": "subscribe"}` was answered, the hub sends binary
-messages: a head `!BIQd` (type, length, sequence, Unix time) and as many bytes.
+A request is one JSON object on a line, and so is its answer: {"ok": true, ...} or {"ok": false, "reason", "error"}.
+After the answer to `subscribe`, the hub sends messages: a head (network byte order: type, length, sequence, capture
+time in Unix seconds) and `length` bytes. The requests are listed in `vidops.hub.session`.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 LINE_LIMIT = 1024 * 1024
-"""Bytes of a request or an answer. 10,000 cameras' states need more: then `status` is asked for one camera."""
-HEAD = struct.Struct("!BIQd")
+"""Bytes of a request or an answer; a thousand cameras' states are half of it."""
+MESSAGE_LIMIT = 256 * 1024 * 1024
+"""Bytes of one message. What a frame may have is the hub's setting, and below this."""
 FRAME, STATE, GONE = 1, 2, 3
-MESSAGE_LIMIT = 64 * 1024 * 1024
+"""A JPEG; the camera's state as JSON; the camera is removed (empty)."""
+
+_HEAD = struct.Struct("!BIQd")
 
 
 class WireError(Exception):
-    """The other end speaks another language."""
+    """The other end speaks another language: nothing that follows can be trusted."""
 
 
 class WireMessage(NamedTuple):
     """`payload`: a JPEG (FRAME), a camera's state as JSON (STATE), nothing (GONE)."""
 
     type: int
-    sequence: int
-    timestamp: float
     payload: bytes
+    sequence: int = 0
+    timestamp: float = 0.0
 
 
-def line(data: Mapping[str, Any]) -> bytes:
+def encode_line(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data, separators=(",", ":")).encode() + b"\n"
 
 
-def parse_line(data: bytes) -> dict[str, Any]:
+def decode_line(data: bytes) -> dict[str, Any]:
     """Raises `WireError` for what is no JSON object."""
     try:
         value = json.loads(data)
@@ -47,25 +51,54 @@ def parse_line(data: bytes) -> dict[str, Any]:
 
 
 def message_head(kind: int, length: int, sequence: int = 0, timestamp: float = 0.0) -> bytes:
-    return HEAD.pack(kind, length, sequence, timestamp)
+    return _HEAD.pack(kind, length, sequence, timestamp)
 
 
-class MessageParser:
-    """Binary messages out of bytes as they arrive."""
+class LineReader:
+    """Lines out of bytes as they arrive; what has not been taken yet stays in `rest`."""
+
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self.rest = bytearray()
+        self._limit = limit
+        self._searched = 0
+
+    def feed(self, data: bytes) -> None:
+        self.rest += data
+
+    def next(self) -> bytes | None:
+        """The next line without its end; None where it is not whole yet. Raises `WireError` for an endless one."""
+        end = self.rest.find(b"\n", self._searched)
+        if end > self._limit or (end < 0 and len(self.rest) > self._limit):
+            raise WireError(f"a line of more than {self._limit} bytes")
+        if end < 0:
+            self._searched = len(self.rest)
+            return None
+        line = bytes(memoryview(self.rest)[:end])
+        del self.rest[: end + 1]
+        self._searched = 0
+        return line
+
+
+class MessageReader:
+    """Messages out of bytes as they arrive, each copied once."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[WireMessage]:
-        """Raises `WireError`."""
+    def feed(self, data: bytes) -> list[WireMessage]:
+        """Every message that is whole now. Raises `WireError` for an unknown type or an absurd length."""
         self._buffer += data
-        while len(self._buffer) >= HEAD.size:
-            kind, length, sequence, timestamp = HEAD.unpack_from(self._buffer)
-            if kind not in (FRAME, STATE, GONE) or length > MESSAGE_LIMIT:
-                raise WireError(f"a message of type {kind} and {length} bytes")
-            end = HEAD.size + length
-            if len(self._buffer) < end:
-                return
-            payload = bytes(memoryview(self._buffer)[HEAD.size : end])
-            del self._buffer[:end]
-            yield WireMessage(kind, sequence, timestamp, payload)
+        messages: list[WireMessage] = []
+        start, available = 0, len(self._buffer)
+        with memoryview(self._buffer) as view:
+            while available - start >= _HEAD.size:
+                kind, length, sequence, timestamp = _HEAD.unpack_from(view, start)
+                if kind not in (FRAME, STATE, GONE) or length > MESSAGE_LIMIT:
+                    raise WireError(f"a message of type {kind} and {length} bytes")
+                end = start + _HEAD.size + length
+                if end > available:
+                    break
+                messages.append(WireMessage(kind, bytes(view[start + _HEAD.size : end]), sequence, timestamp))
+                start = end
+        del self._buffer[:start]
+        return messages
