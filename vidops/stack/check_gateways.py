@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
+from vidops.stack.model import Method
 from vidops.stack.nodes import DocPath
 from vidops.stack.subject import Subject
 
 MAX_ROUTES = 1000
-ALL = frozenset({"*"})
-"""The methods of a route that names none."""
+ANY = frozenset([*get_args(Method), "any other"])
 
 
 def check_gateways(subject: Subject) -> None:
@@ -59,29 +60,52 @@ def _overlapping(host: str, port: str, taken: dict[tuple[str, str], DocPath]) ->
     return None
 
 
-def _check_reach(subject: Subject, at: DocPath, routes: list[Any]) -> None:
+@dataclass(slots=True)
+class _Branch:
+    """Routes by the segments of their patterns: those that end here, and those with `**` here."""
+
+    below: dict[str, _Branch] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+    rests: list[int] = field(default_factory=list)
+
+
+def _check_reach(subject: Subject, at: DocPath, routes: Sequence[Any]) -> None:
     """A route whose every request is answered by earlier ones is a mistake in their order."""
-    earlier: dict[str, list[tuple[frozenset[str], int]]] = {}
+    tree = _Branch()
     for i, route in enumerate(routes):
-        methods = frozenset(route.methods) or ALL
-        covering = [known for pattern in _covering(route.path) for known in earlier.get(pattern, ())]
-        seen = frozenset[str]().union(*(m for m, _ in covering))
-        if seen >= ALL or methods <= seen:
-            first = next(i for m, i in covering if m == ALL or m & methods)
-            hint = f"routes[{first}], {routes[first].path}, comes first: put this one before it"
-            subject.problem((*at, i), f"the route {route.path} can never be reached", hint)
-        earlier.setdefault(route.path, []).append((methods, i))
+        methods = _methods(route)
+        earlier = sorted(_covering(tree, route.path))
+        if covers := [n for n in earlier if methods & _methods(routes[n])]:
+            answered = frozenset[str]().union(*(_methods(routes[n]) for n in covers))
+            if methods <= answered:
+                hint = f"{routes[covers[0]].path} comes first and answers all of it: put this one before it"
+                subject.problem((*at, i), f"the route {route.path} can never be reached", hint)
+        _plant(tree, route.path, i)
 
 
-def _covering(path: str) -> Iterator[str]:
-    """The patterns that fit everything that `path` fits: `/a/b` is covered by itself, /a/*, /a/**, /a/b/**, /**."""
-    yield path
-    segments = path.split("/")[1:]
-    last = segments[-1]
-    if last == "**":
-        segments.pop()
-    elif last not in ("*", ""):
-        yield "/".join(["", *segments[:-1], "*"])
-        yield "/".join(["", *segments, "**"])
-    for n in range(len(segments)):
-        yield "/".join(["", *segments[:n], "**"])
+def _methods(route: Any) -> frozenset[str]:
+    """What a route answers; one with GET answers HEAD, too, and one without methods answers any."""
+    return frozenset([*route.methods, *(["HEAD"] if "GET" in route.methods else [])]) if route.methods else ANY
+
+
+def _plant(tree: _Branch, path: str, number: int) -> None:
+    segments = path[1:].split("/")
+    for segment in segments[:-1] if segments[-1] == "**" else segments:
+        tree = tree.below.setdefault(segment, _Branch())
+    (tree.rests if segments[-1] == "**" else tree.ends).append(number)
+
+
+def _covering(tree: _Branch, path: str) -> Iterator[int]:
+    """The routes whose pattern fits everything that `path` fits."""
+    segments = path[1:].split("/")
+    rest = segments[-1] == "**"
+    branches = [tree]
+    for segment in segments[:-1] if rest else segments:
+        for branch in branches:
+            yield from branch.rests
+        names = (segment, "*") if segment not in ("", "*") else (segment,)
+        branches = [branch.below[name] for branch in branches for name in names if name in branch.below]
+    for branch in branches:
+        yield from branch.rests
+        if not rest:
+            yield from branch.ends

@@ -101,7 +101,7 @@ class Route(Options):
     """A path and what answers there; `chain` and `handler` are typed in the made model."""
 
     path: RoutePath
-    """`/exact`, `/one/*` (one more segment) or `/all/**` (everything below, and `/all` itself)."""
+    """`/exact`, `/one/*` (any one segment) or `/all/**` (everything below, and `/all` itself)."""
     methods: list[Method] = Field(default_factory=list)
     """Methods that the route answers; none given means all."""
 

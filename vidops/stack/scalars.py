@@ -35,10 +35,11 @@ _SIZE_UNITS = {
 _SIZE = r"[0-9]+(?:\.[0-9]+)? ?(?:B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)"
 _VIDEO_SIZE = r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}"
 _BIND = r"(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]+):[0-9]{1,5}|unix:/[^\x00-\x20]+"
-_ROUTE = r"(?:/[^/?#%\\\x00-\x20\x7f]*)+"
+_ROUTE = r"(?!.*/\.{0,2}/)(?!.*/\.{1,2}$)(?:/(?:\*|[^*/?#%\\\x00-\x20\x7f]*))*(?:/\*\*|/)?"
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?"
 MAX_DURATION = 100 * 366 * 86400.0
 MAX_SIZE = 2**63 - 1
+_LONGEST_ROUTE = 2000
 _LONGEST = 200
 """Characters; nobody writes a longer one on purpose."""
 
@@ -119,16 +120,16 @@ def parse_bind(value: Any) -> str:
 
 
 def parse_route(value: Any) -> str:
-    """The pattern of a route's path. `*` and `**` are whole segments, and the last."""
-    if not isinstance(value, str) or not value.startswith("/") or len(value) > 2000:
+    """The pattern of a route's path: `*` stands for a segment, `**` at the end for everything below."""
+    if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError("not a route: write a path that starts with /, for example /stream/**")
     *inner, last = value[1:].split("/")
-    if "" in inner or "." in (*inner, last) or ".." in (*inner, last):
-        raise ValueError("a route cannot have an empty segment, `.` or `..`")
-    if any("*" in segment for segment in inner) or ("*" in last and last not in ("*", "**")):
-        raise ValueError("`*` (one segment) and `**` (all below) can only be the whole last segment of a route")
-    if not re.fullmatch(_ROUTE, value):
-        raise ValueError("a route is written decoded and without a query: no ?, #, %, \\, spaces or control characters")
+    if any("*" in segment and segment != "*" for segment in (*inner, "*" if last == "**" else last)):
+        raise ValueError("`*` stands for a whole segment, `**` for everything below and only at the end")
+    if "" in inner or {".", ".."} & {*inner, last}:
+        raise ValueError("no request has an empty segment, `.` or `..` in its path")
+    if len(value) > _LONGEST_ROUTE or not re.fullmatch(_ROUTE, value):
+        raise ValueError(r"a route is a decoded path without a query: no ? # % \ and no spaces")
     return value
 
 
@@ -175,5 +176,5 @@ Bind = Annotated[
 RoutePath = Annotated[
     str,
     BeforeValidator(parse_route),
-    WithJsonSchema({"type": "string", "pattern": f"^{_ROUTE}$", "examples": ["/stream/**", "/api/*", "/livez"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^(?=/){_ROUTE}$", "examples": ["/stream/**", "/api/*", "/livez"]}),
 ]
