@@ -47,7 +47,8 @@ async def until(condition: Callable[[], object], what: str, timeout: float = 10.
     """Wait for a condition; fail with what it was."""
     deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g}s: {what}"
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout:g}s: {what}")
         await asyncio.sleep(0.01)
 
 

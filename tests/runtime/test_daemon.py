@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import make_program, text, until
-from vidops.errors import PermanentError
+from vidops.errors import PermanentError, TemporaryError
 from vidops.resources.layout import Layout
 from vidops.runtime import daemon
 from vidops.runtime.files import atomic_write
@@ -76,7 +76,7 @@ async def test_its_death_takes_its_programs_along_and_a_new_one_starts(superviso
         await until(lambda: events == ["RESYNC"], "listening")
         os.kill(pid, signal.SIGKILL)
         await until(lambda: gone(child), "the child died with it")
-        await until(lambda: len(events) == 2, "the listener was told")
+        await until(lambda: events == ["RESYNC"] * 2, "the listener was told")
         again = await supervisor.ensure_running()
         assert again != pid
         await until(lambda: events == ["RESYNC"] * 3, "the listener is connected again")
@@ -134,6 +134,28 @@ async def test_one_that_is_on_its_way_is_given_its_time(supervisor: Supervisor) 
     assert pid != hanging.pid
     assert time.monotonic() - began > 0.4, "it was given its time"
     hanging.wait()
+
+
+async def test_one_that_hangs_is_replaced_with_all_it_ran(supervisor: Supervisor) -> None:
+    layout = supervisor.layout
+    pid = await daemon.supervisord_pid(layout)
+    await make_program(supervisor, "hub", "sleep", "1000")
+    await supervisor.start("hub")
+    child = (await supervisor.state("hub")).pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(TemporaryError) as error:
+        await daemon.supervisord_pid(layout, timeout=0.2)
+    assert error.value.reason == "SupervisorBusy"
+    assert await daemon.ensure_running(layout, patience=0.5) != pid
+    assert gone(pid)
+    assert gone(child)
+
+
+async def test_shutting_down_one_that_hangs(supervisor: Supervisor) -> None:
+    layout = supervisor.layout
+    os.kill(await daemon.supervisord_pid(layout), signal.SIGSTOP)
+    await daemon.shutdown(layout, timeout=0.3)
+    assert owned(daemon.owner_token(layout)) == []
 
 
 async def test_two_starters_at_once_get_the_same_one(layout: Layout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import glob
 import json
 import os
@@ -11,7 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 from typing import NoReturn
 
 from vidops.errors import PermanentError, TemporaryError
@@ -24,6 +25,7 @@ from vidops.runtime.rpc import call
 PROGRAM = "supervisord"
 """`VIDOPS_PROGRAM` of supervisord itself."""
 START_TIMEOUT = 20.0
+"""Seconds that a supervisord may take to answer, before it counts as hanging and is replaced."""
 PROTOCOL = 1
 """Of `runtime.supervisor_plugin`."""
 
@@ -89,15 +91,21 @@ async def supervisord_pid(layout: Layout, timeout: float = 10.0) -> int:
     return pid
 
 
-async def ensure_running(layout: Layout) -> int:
+async def ensure_running(layout: Layout, patience: float = START_TIMEOUT) -> int:
     """Make sure that a supervisord answers, and return its pid. The runtime directory's tree must be there.
 
-    One that runs is adopted, with all that it runs. Where none does, processes that a dead one left are killed
-    and one is started, which outlives this process. Processes with our token that no longer descend from the
-    supervisord are killed in either case. Raises `TemporaryError` where none can be had.
+    One that runs is adopted, with all that it runs. Where none does, or one is there and has not answered for
+    `patience` seconds, what is left of it is killed and one is started, which outlives this process. Processes with
+    our token that do not descend from the supervisord are killed in either case. Raises `TemporaryError` where none
+    can be had.
     """
+    async with _alone(layout):
+        return await _ensure_running(layout, patience)
+
+
+async def _ensure_running(layout: Layout, patience: float) -> int:
     try:
-        pid = await _await_answer(layout)
+        pid = await _await_answer(layout, patience)
     except TemporaryError:
         await asyncio.to_thread(sweep, layout, 0)
         try:
@@ -113,15 +121,30 @@ async def ensure_running(layout: Layout) -> int:
     return pid
 
 
-async def _await_answer(layout: Layout) -> int:
+@contextlib.asynccontextmanager
+async def _alone(layout: Layout) -> AsyncIterator[None]:
+    """One start or shutdown at a time: two would take each other's half-made supervisord for a leftover."""
+    descriptor = os.open(f"{layout.run_dir}/supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _await_answer(layout: Layout, patience: float) -> int:
     """Ask; where a process of ours is a supervisord that does not answer (yet, or any more), give it some time."""
-    deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience
     while True:
         try:
-            return await supervisord_pid(layout)
+            return await supervisord_pid(layout, timeout=max(0.1, deadline - clock()))
         except TemporaryError:
-            alive = await asyncio.to_thread(_supervisords, layout)
-            if not alive or asyncio.get_running_loop().time() > deadline:
+            if clock() > deadline or not await asyncio.to_thread(_supervisords, layout):
                 raise
         await asyncio.sleep(0.05)
 
@@ -165,14 +188,18 @@ async def shutdown(layout: Layout, timeout: float = 30.0) -> None:
 
     What has not ended after `timeout` seconds is killed.
     """
-    pids: Iterable[int]
-    try:
-        pids = [await supervisord_pid(layout)]
-        await call(layout.supervisor_socket, "supervisor.shutdown")
-    except TemporaryError:
-        # It may be shutting down already, or hang: those are waited for, too, and killed in the end.
-        pids = await asyncio.to_thread(_supervisords, layout)
-    for pid in pids:
+    async with _alone(layout):
+        await _shutdown(layout, timeout)
+
+
+async def _shutdown(layout: Layout, timeout: float) -> None:
+    # Whatever its version: the way out of a wrong one is to stop it. One that hangs, or is on its way out, is waited
+    # for like any other, and killed in the end.
+    with contextlib.suppress(TemporaryError):
+        hello = json.loads(await call(layout.supervisor_socket, "vidops.hello", timeout=min(10.0, timeout)))
+        if hello["owner"] == await asyncio.to_thread(owner_token, layout):
+            await call(layout.supervisor_socket, "supervisor.shutdown", timeout=min(10.0, timeout))
+    for pid in await asyncio.to_thread(_supervisords, layout):
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
             try:

@@ -86,7 +86,8 @@ def kill_owned(pids: Iterable[int], token: str, *, timeout: float = 5.0) -> list
     handles: dict[int, int] = {}
     try:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            # Gone already; or it has become another user's, by a setuid program.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 handle = os.pidfd_open(pid)
                 if environment(pid).get("VIDOPS_OWNER") != token:
                     os.close(handle)

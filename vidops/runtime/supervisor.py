@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -119,22 +120,22 @@ class Supervisor:
         there are no others.
         """
         path = f"{self.layout.run_dir}/events/supervisor.sock"
-        pause = 0.05
+        pause = 0.01
         while True:
-            try:
+            told = False
+            with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_unix_connection(path, limit=EVENT_LIMIT)
-            except OSError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-                continue
-            pause = 0.05
-            try:
+                try:
+                    async for event in _read_events(reader):
+                        told = True
+                        yield event
+                finally:
+                    writer.close()
+            if told:
+                pause = 0.01
                 yield ProcessEvent("", RESYNC)
-                async for event in _read_events(reader):
-                    yield event
-            finally:
-                writer.close()
-            yield ProcessEvent("", RESYNC)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.2)
 
     async def _call(self, method: str, *arguments: object) -> str:
         try:

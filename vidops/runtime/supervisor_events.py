@@ -3,7 +3,8 @@
 Both are entries of supervisord's own socket map (supervisor 4.3: `supervisord.runforever`), so nothing blocks and
 no thread runs.
 
-The event socket speaks one JSON object a line: {"program", "state", "pid", "expected", "exit_status"}. A stream
+The event socket speaks one JSON object a line: {"program", "state", "pid", "expected", "exit_status"}; the first,
+of no program and with state RESYNC, says that from here on nothing is missed. A stream
 socket and not datagrams: a listener learns at once, by the end of the stream, that supervisord died or that it
 was too slow and lost events; a datagram would be dropped in silence at the kernel's queue of ten.
 """
@@ -22,6 +23,12 @@ from supervisor.states import ProcessStates, getProcessStateDescription
 
 BACKLOG_LIMIT = 1024 * 1024
 """Bytes that a listener may be behind before it is cut off (some 8,000 events); it then reads everything anew."""
+
+
+def line(program: str, state: str, pid: int = 0, expected: bool = True, exit_status: int = 0) -> bytes:
+    """One event, as it is sent."""
+    event = {"program": program, "state": state, "pid": pid, "expected": expected, "exit_status": exit_status}
+    return json.dumps(event).encode() + b"\n"
 
 
 class Entry:
@@ -130,7 +137,7 @@ class EventServer(Entry):
     def handle_read_event(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while True:
-                Listener(self.channel.accept()[0])
+                Listener(self.channel.accept()[0]).push(line("", "RESYNC"))
 
     def push(self, event: Any) -> None:
         """Tell every listener of a `ProcessStateEvent`."""
@@ -138,18 +145,16 @@ class EventServer(Entry):
         # A failed start passes through BACKOFF to FATAL in one step; only the latter means something to us.
         if process.state == ProcessStates.BACKOFF:
             return
-        line = json.dumps(
-            {
-                "program": process.config.name,
-                "state": getProcessStateDescription(process.state),
-                "pid": process.pid,
-                "expected": event.expected,
-                "exit_status": process.exitstatus or 0,
-            }
+        told = line(
+            process.config.name,
+            getProcessStateDescription(process.state),
+            process.pid,
+            event.expected,
+            process.exitstatus or 0,
         )
         for entry in list(asyncore.socket_map.values()):
             if isinstance(entry, Listener):
-                entry.push(line.encode() + b"\n")
+                entry.push(told)
 
     def close(self) -> None:
         super().close()
