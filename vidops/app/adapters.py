@@ -15,6 +15,8 @@ from vidops.runtime.procfs import environment
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.segments import CaptureFiles
 
+MAX_STACK_BYTES = 1 << 20
+
 
 class DiskPrograms:
     """`reconcile.host.ProgramFiles`."""
@@ -57,24 +59,10 @@ def running_fingerprint(pid: int) -> str:
 
 def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:
     """What the keeper has to know of the captures among these resources."""
-    return [
-        CaptureFiles(
-            name=r.ref.name,
-            camera=r.spec.camera,
-            spool=r.spec.spool,
-            suffix=r.spec.suffix,
-            path=r.spec.path,
-            utc=r.spec.utc,
-        )
-        for r in resources
-        if isinstance(r.spec, CaptureSpec)
-    ]
+    return [CaptureFiles.of(r.ref.name, r.spec) for r in resources if isinstance(r.spec, CaptureSpec)]
 
 
 def read_file(path: str) -> bytes:
     """A stack file's bytes; the reader bounds them. Raises `OSError`."""
     with open(path, "rb") as file:
         return file.read(MAX_STACK_BYTES + 1)
-
-
-MAX_STACK_BYTES = 1 << 20

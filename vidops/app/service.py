@@ -10,23 +10,22 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, read_file, running_fingerprint
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
-from vidops.planning.plan import Plan
 from vidops.planning.show import to_json
-from vidops.ports import ProcessEvent
 from vidops.reconcile.compiler import Compiler
 from vidops.reconcile.drivers import drivers
 from vidops.reconcile.engine import Engine
 from vidops.reconcile.host import Host, until
 from vidops.reconcile.observer import Observer
 from vidops.reconcile.watch import changes
-from vidops.resources.resource import Ref
+from vidops.resources.specs import GatewaySpec
 from vidops.runtime import daemon
 from vidops.runtime.clock import SystemClock
 from vidops.runtime.devices import UdevDevices
@@ -61,6 +60,7 @@ class Service:
         """supervisord is gone."""
         self.unanswered: dict[str, int] = {}
         self.sweep: Sweep | None = None
+        self.supervisor_pid = 0
 
     def _assemble(self) -> None:
         sources = PluginSources(
@@ -109,7 +109,7 @@ class Service:
         with RunLock.acquire(self.layout, stack=self.stack) as lock:
             await asyncio.to_thread(self._assemble)
             try:
-                await daemon.ensure_running(self.layout)
+                self.supervisor_pid = await daemon.ensure_running(self.layout)
                 await self.hub.start()
                 listening = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
@@ -123,14 +123,14 @@ class Service:
                         await self.engine.begin(self.stack)
                         lock.update(stack=self.stack)
                         self.ready(self)
-                        loops: Sequence[Callable[[], Awaitable[None]]] = (
+                        loops: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
                             self.engine.run,
                             self._watch_files,
                             self._watch_devices,
                             self._check,
                             self._revive,
                         )
-                        running = [group.create_task(_forever(work()), name=work.__name__) for work in loops]
+                        running = [group.create_task(work(), name=work.__name__) for work in loops]
                         await self.stopping.wait()
                     finally:
                         self.stopping.set()
@@ -141,7 +141,7 @@ class Service:
                 # What ended the first task is what a person wants to read.
                 raise _first(group_error) from None
             finally:
-                self.engine.close()
+                await self.engine.close()
                 await self._end()
 
     async def _end(self) -> None:
@@ -228,14 +228,14 @@ class Service:
             for resource in self.engine.memory.good:
                 if resource.ref.kind == "gateway":
                     name = resource.ref.name
-                    await self._ask(resource.ref.program, lambda n=name: self.host.gateway(n, {"op": "status"}))  # type: ignore[misc]
+                    await self._ask(resource.ref.program, partial(self.host.gateway, name, {"op": "status"}))
 
     async def _hub_status(self) -> Mapping[str, Any]:
         status = await self.hub.status()
         self.consumed = {int(c["pid"]): int(c["frames"]) for c in status.get("consumers", ())}
         return status
 
-    async def _ask(self, program: str, question: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+    async def _ask(self, program: str, question: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]]) -> None:
         """Liveness by answer: who runs and does not answer several times in a row is killed, and so healed."""
         try:
             async with asyncio.timeout(CHECK_EVERY):
@@ -259,7 +259,12 @@ class Service:
 
     def report(self) -> Mapping[str, Any]:
         troubles = [str(t) for t in self.sweep.troubles] if self.sweep else []
-        return {**self.observer.report(), "pid": os.getpid(), "storage": {"troubles": troubles}}
+        return {
+            **self.observer.report(),
+            "pid": os.getpid(),
+            "data_dir": self.layout.data_dir,
+            "storage": {"troubles": troubles},
+        }
 
     async def plan(self, path: str) -> Mapping[str, Any]:
         return to_json(await self.engine.preview(path))
@@ -272,12 +277,22 @@ class Service:
     async def healthy(self, timeout: float) -> bool:
         async def check() -> bool:
             report = self.observer.report()
-            return report["sync"] == "Synced" and report["health"] == "Healthy"
+            return bool(report["sync"] == "Synced" and report["health"] == "Healthy")
 
         return await until(self.host.clock, timeout, check, pauses=(0.05, 0.1, 0.2))
 
     async def recordings(self, camera: str, limit: int) -> Sequence[Mapping[str, Any]]:
         return await RecordingsReader(self.layout).list(camera=camera, limit=limit)
+
+    def addresses(self) -> Sequence[tuple[str, str]]:
+        """Where people look: each gateway's first address."""
+        found = []
+        for resource in self.engine.memory.good:
+            if isinstance(resource.spec, GatewaySpec):
+                scheme = "https" if resource.spec.tls else "http"
+                host = resource.spec.bind[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
+                found.append((resource.ref.name, host if host.startswith("unix:") else f"{scheme}://{host}/"))
+        return found
 
     # -- small things ------------------------------------------------------------------------------------------
 
@@ -292,18 +307,9 @@ class Service:
         compiled = self.engine.memory.compiled
         return tuple(dict.fromkeys((self._path(), *(compiled.files if compiled else ()))))
 
-    supervisor_pid = 0
-
-
-async def _forever(work: Awaitable[None]) -> None:
-    await work
-
 
 def _first(error: BaseExceptionGroup[BaseException]) -> BaseException:
     found: BaseException = error
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
-
-
-__all__ = ["Plan", "ProcessEvent", "Ref", "Service"]

@@ -1,4 +1,4 @@
-"""The control API's client: one HTTP exchange over the unix socket, with the standard library alone (the CLI starts fast)."""
+"""The control API's client: HTTP over the unix socket with the standard library alone, as the CLI starts fast."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from hypercorn.typing import ASGIFramework
 from quart import Quart, request
 from quart.typing import ResponseReturnValue
 
-from vidops.errors import Problem, StackError, VidopsError
+from vidops.control.problems import to_json
+from vidops.errors import StackError, VidopsError
 
 MAX_BODY = 64 * 1024
 MAX_WAIT = 3600.0
@@ -129,21 +130,8 @@ def problem(status: int, title: str, detail: str, **more: Any) -> ResponseReturn
     return body, status, {"Content-Type": "application/problem+json"}
 
 
-def to_json(p: Problem) -> dict[str, Any]:
-    """A stack file's problem as the API tells it."""
-    return {
-        "file": p.mark.file,
-        "line": p.mark.line,
-        "column": p.mark.column,
-        "path": p.path,
-        "message": p.message,
-        "hint": p.hint,
-        "text": str(p),
-    }
-
-
 async def serve_control(
-    app: Quart, path: str, stopping: Callable[[], Awaitable[None]], listening: Callable[[], None]
+    app: Quart, path: str, stopping: Callable[[], Awaitable[object]], listening: Callable[[], None]
 ) -> None:
     """Serve at the unix socket `path` (0600) until `stopping` returns. `listening` is called once it can be used."""
     with contextlib.suppress(FileNotFoundError):
@@ -165,7 +153,7 @@ async def serve_control(
     config.include_server_header = False
     config.loglevel = "WARNING"
     try:
-        asgi: ASGIFramework = app  # type: ignore[assignment]
+        asgi: ASGIFramework = app
         await serve(asgi, config, shutdown_trigger=stopping)
     finally:
         listener.close()

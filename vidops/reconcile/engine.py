@@ -21,9 +21,10 @@ from vidops.reconcile.compiler import Compiled, Compiler, Read, reader_of
 from vidops.reconcile.drivers import Driver
 from vidops.reconcile.healing import Healer
 from vidops.reconcile.host import Host
-from vidops.reconcile.ledger import Ledger, Revision
+from vidops.reconcile.ledger import Ledger
 from vidops.resources.resource import Ref, Resource
 from vidops.resources.restart import RestartPolicy
+from vidops.runtime.state import Revision
 
 log = logging.getLogger("vidops.reconcile")
 
@@ -288,7 +289,7 @@ class Engine:
                 return getattr(spec, "restart", RestartPolicy())
         return RestartPolicy()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
-        self.healer.close()
+        await self.healer.close()

@@ -15,6 +15,7 @@ from vidops.errors import VidopsError
 from vidops.ports import ProcessEvent
 from vidops.reconcile.host import Host
 from vidops.resources.restart import Backoff, RestartPolicy
+from vidops.runtime.tasks import Tasks
 
 ENDED = ("EXITED", "FATAL", "STOPPED", "UNKNOWN")
 
@@ -45,6 +46,7 @@ class Healer:
         self.changed = changed
         self.dice = dice
         self.patients: dict[str, Patient] = {}
+        self.tasks = Tasks()
 
     def patient(self, program: str) -> Patient:
         return self.patients.setdefault(program, Patient())
@@ -65,7 +67,7 @@ class Healer:
             policy = self.policy_of(event.program)
             ran_for = now - patient.started if patient.started else 0.0
             patient.backoff = patient.backoff.failed(policy, now=now, ran_for=ran_for, chance=self.dice())
-            patient.timer = asyncio.create_task(self._restart(event.program, patient), name=f"heal {event.program}")
+            patient.timer = self.tasks.start(self._restart(event.program, patient), f"heal {event.program}")
         self.changed()
 
     async def check(self) -> None:
@@ -105,6 +107,7 @@ class Healer:
             patient.timer = None
             self.changed()
 
-    def close(self) -> None:
-        for program in list(self.patients):
-            self.forget(program)
+    async def close(self) -> None:
+        """Nothing is started any more."""
+        await self.tasks.close()
+        self.patients.clear()

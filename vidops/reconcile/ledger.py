@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vidops.planning.plan import Applied
 from vidops.resources.resource import Ref
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A stack file that was committed. `texts`: every file of it by path; `time`: Unix seconds."""
-
-    number: int
-    time: float
-    path: str
-    texts: Mapping[str, str]
-    message: str = ""
+from vidops.runtime.state import Revision
 
 
 class Ledger(Protocol):
