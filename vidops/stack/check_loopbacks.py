@@ -62,6 +62,8 @@ def _check_graph(subject: Subject, graph: str, nodes: dict[str, Any], kinds: dic
         elif kinds[source].role == "sink":
             subject.problem((*at, name, "in"), f"`{source}` is a sink: no frames come out of it")
     for circle in circles(nodes, lambda name: _inlet(nodes, name)):
+        if any(kinds[name].role == "sink" for name in circle):
+            continue  # said above
         subject.problem((*at, circle[0], "in"), f"goes round in a circle: {' <- '.join([*circle, circle[0]])}")
     if subject.whole(*at) and not any(kind.role == "sink" for kind in kinds.values()):
         known = sorted(name for name, kind in subject.catalogue.nodes.items() if kind.role == "sink")

@@ -16,6 +16,8 @@ from vidops.stack.shapes import fields_of, models_at
 from vidops.stack.suggest import suggestion
 from vidops.stack.wording import expected, worded
 
+MAX_ABOUT = 80
+"""Characters of a description that fit behind a message."""
 _AT_KEY = "[key]"
 
 
@@ -144,13 +146,15 @@ class Explainer:
         return [f"plugin {p.name} did not load: {shown(p.error, 200)}" for p in self._catalogue.broken]
 
     def _about(self, path: DocPath, missing: str) -> str:
-        """What a missing field is for: its only value, or the first sentence of its description."""
+        """What a missing field is for: its only value, or its description as far as it is short."""
         for model in models_at(self._model, self._data, path):
             info = fields_of(model).get(missing)
             if info is None:
                 continue
             if get_origin(info.annotation) is Literal and len(only := get_args(info.annotation)) == 1:
                 return f"write `{missing}: {only[0]}`"
+            if info.description and len(info.description) <= MAX_ABOUT:
+                return info.description.rstrip(".")
             if info.description:
                 return re.split(r"(?<=[.;:])\s", info.description, maxsplit=1)[0].rstrip(".;:")
         return ""

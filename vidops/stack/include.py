@@ -134,7 +134,11 @@ class _Reading:
             known = into.value[key]
             if key in NAMED and isinstance(node.value, dict) and (isinstance(known.value, dict) or known.value is None):
                 self._merge_section(key, known, node)
-            elif not (key in NAMED and node.value is None):
+            elif key in NAMED and node.value is None:
+                continue
+            elif key in NAMED and not isinstance(node.value, dict):
+                self._problem(root.keys[key], "should be a mapping", "", (key,))
+            else:
                 self._problem(root.keys[key], "declared twice", f"first at {into.keys[key]}", (key,))
 
     def _merge_section(self, section: str, known: Node, node: Node) -> None:

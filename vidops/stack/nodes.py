@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -108,13 +109,14 @@ def written_path(root: Node, path: DocPath) -> DocPath:
 
 
 def render_path(path: Sequence[str | int]) -> str:
-    """`gateways.public.routes[2].path`."""
+    """`gateways.public.routes[2].path`; keys that would be mistaken for something else are in quotes."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += f".{shown(step)}" if text else shown(step)
+            key = step if re.fullmatch(r"[\w-]{1,60}", step) else f'"{shown(step)}"'
+            text += f".{key}" if text else key
     return text
 
 

@@ -168,7 +168,7 @@ class _Builder:
         if len(self._frames) >= MAX_DEPTH:
             raise self.fatal(mark, f"nested more than {MAX_DEPTH} deep")
         if event.tag not in _COLLECTION_TAGS:
-            self.problem(mark, f"the tag {shown(event.tag)} has no meaning here", "remove it")
+            self.problem(mark, f"the tag {_tag(event.tag)} has no meaning here", "remove it")
         mapping = isinstance(event, yaml.MappingStartEvent)
         if self._wants_key():
             raise self.fatal(mark, "a key must be text, not a mapping or a list")
@@ -189,7 +189,7 @@ class _Builder:
         self._count(1, mark)
         unquoted = not event.style and event.tag is None
         if event.tag not in _TEXT_TAGS:
-            self.problem(mark, f"the tag {shown(event.tag)} has no meaning here", "remove it")
+            self.problem(mark, f"the tag {_tag(event.tag)} has no meaning here", "remove it")
         if self._wants_key():
             self._key(event.value, mark, unquoted=unquoted)
             if event.anchor:
@@ -307,6 +307,10 @@ class _Builder:
 
     def _mark(self, event: Any) -> Mark:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _tag(tag: str) -> str:
+    return shown(tag.replace("tag:yaml.org,2002:", "!!"))
 
 
 def _merge(into: Node, other: Node) -> None:

@@ -41,6 +41,7 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
     "multiple_of": ("a multiple of", "multiple_of"),
 }
+_EMPTY = "it is empty"
 _YES = ("yes", "on", "y", "True", "TRUE")
 _NO = ("no", "off", "n", "False", "FALSE")
 
@@ -63,13 +64,13 @@ def worded(kind: str, context: dict[str, Any], message: str, value: Any) -> tupl
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         return f"must be {words} {_number(context.get(name))}", ""
-    return _other(kind, context, message)
+    return _other(kind, context, message, value)
 
 
-def _other(kind: str, context: dict[str, Any], message: str) -> tuple[str, str]:
+def _other(kind: str, context: dict[str, Any], message: str, value: Any) -> tuple[str, str]:
     match kind:
         case "value_error" | "assertion_error":
-            return _one_line(str(context.get("error", message))), ""
+            return _one_line(str(context.get("error", message))), _EMPTY if value is None else ""
         case "plugin_failed":
             return f"its plugin failed: {_one_line(str(context['error']))}", ""
         case "string_too_short" | "too_short" if context.get("min_length") == 1:
@@ -85,16 +86,19 @@ def _other(kind: str, context: dict[str, Any], message: str) -> tuple[str, str]:
 
 def _hint(words: str, value: Any) -> str:
     if value is None:
-        return "it is empty"
+        return _EMPTY
     if isinstance(value, bool | int | float) and "text" in words:
         return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+    if isinstance(value, list | dict):
+        return f"it is a {'list' if isinstance(value, list) else 'mapping'}"
     return _hint_for_text(words, value) if isinstance(value, str) else ""
 
 
 def _hint_for_text(words: str, value: str) -> str:
     if "true or false" in words and value in (*_YES, *_NO):
         return f"write {'true' if value in _YES else 'false'}"
-    if "number" in words and re.fullmatch(r"[-+]?[0-9.]+", value):
+    bare = ("true", "false") if "true" in words else ()
+    if value in bare or ("number" in words and re.fullmatch(r"[-+]?[0-9.]+", value)):
         return f"without quotes: {shown(value)}"
     if words == "a list" and value:
         return f"as in [{shown(value)}]"
