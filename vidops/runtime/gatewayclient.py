@@ -27,9 +27,8 @@ async def request(layout: Layout, gateway: str, message: Mapping[str, Any], time
             finally:
                 writer.close()
     except TimeoutError:
-        raise TemporaryError(
-            f"the gateway {gateway} did not answer within {timeout:g}s", reason="GatewayBusy"
-        ) from None
+        said = f"the gateway {gateway} did not answer within {timeout:g}s"
+        raise TemporaryError(said, reason="GatewayBusy") from None
     except (OSError, ValueError) as error:
         raise TemporaryError(f"no gateway answers at {path}: {error}", reason="GatewayDown") from None
     if not isinstance(answer, dict):

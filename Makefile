@@ -1,0 +1,62 @@
+# make demo | make test | make check | make lab | make bench | make schema | make clean
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A host without an FFmpeg of its own gets the one from PyPI.
+FFMPEG_EXTRA := $(shell command -v ffmpeg >/dev/null 2>&1 || echo ,ffmpeg)
+DEMO_RUN_DIR ?= $(if $(XDG_RUNTIME_DIR),$(XDG_RUNTIME_DIR),/tmp)/vidops-demo-$(shell id -u)
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers lab bench schema clean
+
+help: ## Show this.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vidops needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(if $(FFMPEG_EXTRA),[ffmpeg])'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev$(FFMPEG_EXTRA)]'
+	@touch $@
+
+demo: $(VENV)/.run ## Run stacks/demo.yaml: a camera to watch, recordings that grow, one page that shows it.
+	@VIDOPS_RUN_DIR=$(DEMO_RUN_DIR) VIDOPS_STATE_DIR=$(CURDIR)/data/state VIDOPS_DATA_DIR=$(CURDIR)/data/recordings \
+		VIDOPS_LOG_LEVEL=warning exec $(BIN)/vidops run stacks/demo.yaml
+
+test: $(VENV)/.dev ## Set up and run all tests that need no virtual machine.
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: format lint types layers test ## Everything that must be green.
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+lab: $(VENV)/.dev ## Run the tests that need a real camera host (a QEMU guest; needs root for the first build).
+	tests/lab/setup.sh
+	$(BIN)/python -m pytest -m lab tests/lab $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev ## Measure.
+	$(BIN)/python -m pytest -m bench -s tests/bench $(PYTEST_ARGS)
+
+schema: $(VENV)/.dev ## Write schemas/stack.v1.schema.json anew.
+	$(BIN)/vidops schema > schemas/stack.v1.schema.json
+
+clean: ## Remove what was built; data/ stays.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
