@@ -192,22 +192,60 @@ async def test_everything_is_for_its_owner_alone(supervisor: Supervisor) -> None
         assert mode & 0o077 == 0, f"{path} is {mode:o}"
 
 
+FOREGROUND = """
+import sys
+from vidops.resources.layout import Layout
+from vidops.runtime import daemon
+daemon.become_supervisord(Layout(*sys.argv[1:]))
+"""
+
+
+def in_foreground(layout: Layout) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", FOREGROUND, layout.run_dir, layout.state_dir, layout.data_dir]
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+async def end(*processes: subprocess.Popen[bytes]) -> None:
+    for process in processes:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+
+
 async def test_in_the_foreground(layout: Layout) -> None:
-    code = "import sys; from vidops.resources.layout import Layout; from vidops.runtime import daemon\n"
-    code += "daemon.become_supervisord(Layout(*sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, layout.run_dir, layout.state_dir, layout.data_dir], stdout=subprocess.DEVNULL
-    )
-    supervisor = Supervisor(layout)
+    process = in_foreground(layout)
     try:
-        # Waits for the one that is on its way instead of starting a second.
         await until(lambda: environment(process.pid).get("VIDOPS_PROGRAM") == "supervisord", "the exec")
-        assert await supervisor.ensure_running() == process.pid
+        # Waits for the one that is on its way instead of starting a second.
+        assert await daemon.ensure_running(layout) == process.pid
+        second = in_foreground(layout)
+        _, said = await asyncio.to_thread(second.communicate)
+        assert f"supervisord (pid {process.pid}) already runs" in said.decode()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0
     finally:
+        await end(process)
         await daemon.shutdown(layout)
-        process.wait()
+
+
+async def test_a_service_managers_restart_is_waited_for(layout: Layout) -> None:
+    first = in_foreground(layout)
+    await until(lambda: environment(first.pid).get("VIDOPS_PROGRAM") == "supervisord", "the exec")
+    await daemon.ensure_running(layout)
+    await end(first)
+    waiting = asyncio.ensure_future(daemon.ensure_running(layout))
+    done, _ = await asyncio.wait([waiting], timeout=0.3)
+    assert not done
+    second = in_foreground(layout)
+    assert await waiting == second.pid
+    # And it is not waited for for ever.
+    await end(second)
+    own = await daemon.ensure_running(layout, patience=0.3)
+    assert own != second.pid
+    os.kill(own, signal.SIGKILL)
+    began = time.monotonic()
+    assert await daemon.ensure_running(layout) != own
+    assert time.monotonic() - began < 5
+    await daemon.shutdown(layout)
 
 
 async def test_one_of_another_owner_is_refused(supervisor: Supervisor) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import NoReturn
 
-from vidops.errors import PermanentError, TemporaryError
+from vidops.errors import AlreadyRunningError, PermanentError, TemporaryError
 from vidops.planning.render import supervisord_conf
 from vidops.resources.layout import Layout
 from vidops.runtime.files import atomic_write, read_bounded, write_if_changed
@@ -57,11 +57,26 @@ def foreground_environment(layout: Layout) -> dict[str, str]:
 
 
 def become_supervisord(layout: Layout) -> NoReturn:
-    """Turn this process into supervisord in the foreground (`vidops supervise`); exits with 2 where one runs."""
+    """Turn this process into supervisord in the foreground (`vidops supervise`), after sweeping up behind a dead one.
+
+    Leaves a mark, so that `ensure_running` leaves its restart to whoever called this. Raises `AlreadyRunningError`.
+    """
+    running = _supervisords(layout)
+    if running:
+        raise AlreadyRunningError(
+            f"supervisord (pid {running[0]}) already runs in {layout.run_dir}: `vidops stop` ends it"
+        )
+    sweep(layout, 0)
+    atomic_write(_mark(layout), "")
     write_if_changed(_conf(layout), supervisord_conf(layout))
     env = foreground_environment(layout)
     os.umask(0o077)
     os.execve(sys.executable, foreground_argv(layout), env)  # noqa: S606 - no shell is the point
+
+
+def _mark(layout: Layout) -> str:
+    """There while supervisord is a service manager's to start."""
+    return f"{layout.run_dir}/supervised"
 
 
 def _conf(layout: Layout) -> str:
@@ -94,10 +109,10 @@ async def supervisord_pid(layout: Layout, timeout: float = 10.0) -> int:
 async def ensure_running(layout: Layout, patience: float = START_TIMEOUT) -> int:
     """Make sure that a supervisord answers, and return its pid. The runtime directory's tree must be there.
 
-    One that runs is adopted, with all that it runs. Where none does, or one is there and has not answered for
-    `patience` seconds, what is left of it is killed and one is started, which outlives this process. Processes with
-    our token that do not descend from the supervisord are killed in either case. Raises `TemporaryError` where none
-    can be had.
+    One that runs is adopted, with all that it runs. Where none does, one is started, which outlives this process.
+    One that is there and does not answer, and a service manager that is to start one (`become_supervisord`), are
+    given `patience` seconds first. Processes with our token that do not descend from the supervisord are killed.
+    Raises `TemporaryError` where none can be had.
     """
     async with _alone(layout):
         return await _ensure_running(layout, patience)
@@ -108,6 +123,8 @@ async def _ensure_running(layout: Layout, patience: float) -> int:
         pid = await _await_answer(layout, patience)
     except TemporaryError:
         await asyncio.to_thread(sweep, layout, 0)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_mark(layout))
         try:
             await asyncio.to_thread(_spawn, layout)
         except TemporaryError as refusal:
@@ -137,16 +154,20 @@ async def _alone(layout: Layout) -> AsyncIterator[None]:
 
 
 async def _await_answer(layout: Layout, patience: float) -> int:
-    """Ask; where a process of ours is a supervisord that does not answer (yet, or any more), give it some time."""
+    """Ask; where a supervisord of ours does not answer (yet, or any more), or somebody starts it, give it time."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience
     while True:
         try:
             return await supervisord_pid(layout, timeout=max(0.1, deadline - clock()))
         except TemporaryError:
-            if clock() > deadline or not await asyncio.to_thread(_supervisords, layout):
+            if clock() > deadline or not await asyncio.to_thread(_expected, layout):
                 raise
         await asyncio.sleep(0.05)
+
+
+def _expected(layout: Layout) -> bool:
+    return os.path.exists(_mark(layout)) or bool(_supervisords(layout))
 
 
 def _supervisords(layout: Layout) -> list[int]:
@@ -217,6 +238,7 @@ def _remove_sockets(layout: Layout) -> None:
     found = [
         path for name in folders for path in glob.glob(f"{glob.escape(layout.run_dir)}/{name}/*") if ".sock" in path
     ]
-    for path in (*found, layout.supervisor_socket, layout.hub_socket, f"{layout.run_dir}/supervisor.pid"):
+    single = (layout.supervisor_socket, layout.hub_socket, f"{layout.run_dir}/supervisor.pid", _mark(layout))
+    for path in (*found, *single):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
