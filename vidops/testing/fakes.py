@@ -1,0 +1,113 @@
+"""Fakes of the ports: for speed and for what cannot be had for real (a clock that jumps). Never the only proof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from vidops.errors import PermanentError, TemporaryError
+from vidops.ports import Frame, ProcessEvent, ProcessState
+
+
+class FakeClock:
+    """`ports.Clock` that moves when it is told to, or as far as somebody sleeps."""
+
+    def __init__(self, now: float = 1_000_000_000.0) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+
+class FakeProcesses:
+    """`ports.Processes` without processes. `end(program)` is a crash; `refusing` names programs that do not start."""
+
+    def __init__(self, refusing: Iterable[str] = ()) -> None:
+        self.states: dict[str, ProcessState] = {}
+        self.refusing = set(refusing)
+        self.history: list[tuple[str, str]] = []
+        self._events: asyncio.Queue[ProcessEvent] = asyncio.Queue()
+        self._pid = 100
+
+    async def inventory(self) -> Mapping[str, ProcessState]:
+        return dict(self.states)
+
+    async def state(self, program: str) -> ProcessState:
+        if program not in self.states:
+            raise PermanentError(f"{program} is not known", reason="BadProgram")
+        return self.states[program]
+
+    async def ensure(self, programs: Sequence[str]) -> None:
+        for program in programs:
+            self.states.setdefault(program, ProcessState(program, "STOPPED"))
+
+    async def forget(self, programs: Sequence[str]) -> None:
+        for program in programs:
+            if self.states.pop(program, None) is not None:
+                self.history.append(("forget", program))
+
+    async def start(self, program: str) -> None:
+        state = await self.state(program)
+        if program in self.refusing:
+            raise TemporaryError(f"{program} does not start", reason="SpawnError")
+        if not state.running:
+            self._pid += 1
+            self.history.append(("start", program))
+            self._set(replace(state, state="RUNNING", pid=self._pid))
+
+    async def stop(self, program: str, timeout: float = 10.0) -> None:
+        state = self.states.get(program)
+        if state is not None and state.running:
+            self.history.append(("stop", program))
+            self._set(replace(state, state="STOPPED", pid=0))
+
+    async def signal(self, program: str, signal: str) -> None:
+        self.history.append((signal, program))
+
+    def end(self, program: str, exit_status: int = 1) -> None:
+        """The program ends by itself."""
+        self._set(replace(self.states[program], state="EXITED", pid=0, exit_status=exit_status))
+
+    def _set(self, state: ProcessState) -> None:
+        self.states[state.program] = state
+        self._events.put_nowait(ProcessEvent(state.program, state.state, state.pid))
+
+    async def events(self) -> AsyncIterator[ProcessEvent]:
+        while True:
+            yield await self._events.get()
+
+
+class FakeCameras:
+    """`ports.Cameras` that delivers the frames it was given, in a loop."""
+
+    def __init__(self, frames: Mapping[str, Sequence[bytes]]) -> None:
+        self._frames = {name: list(images) for name, images in frames.items()}
+
+    def states(self) -> Sequence[Mapping[str, object]]:
+        return [{"name": name, "state": "Online", "reason": "Online", "message": ""} for name in sorted(self._frames)]
+
+    def knows(self, camera: str) -> bool:
+        return camera in self._frames
+
+    async def frames(self, camera: str) -> AsyncIterator[Frame]:
+        if camera not in self._frames:
+            raise PermanentError(f"there is no camera {camera!r}", reason="UnknownCamera")
+        sequence = 0
+        while True:
+            for image in self._frames[camera]:
+                sequence += 1
+                yield Frame(image, sequence, 1_000_000_000.0 + sequence)
+                await asyncio.sleep(0)
+
+    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
+        async for frame in self.frames(camera):
+            return frame
+        raise TemporaryError("no frame")
