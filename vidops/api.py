@@ -30,7 +30,7 @@ from vidops.asgi import (
 )
 from vidops.errors import PermanentError, TemporaryError, VidopsError
 from vidops.hookspecs import hookimpl
-from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, Recordings
+from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, FrameSubscription, Recordings
 from vidops.resources.catalogue import (
     ASGIApp,
     CaptureBuild,
@@ -76,6 +76,7 @@ __all__ = [
     "Direct",
     "Duration",
     "Frame",
+    "FrameSubscription",
     "GatewayContext",
     "HandlerType",
     "Layout",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from vidops.resources.catalogue import Receive, Scope, Send
 
@@ -117,7 +118,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def query(scope: Scope) -> Mapping[str, str]:
-    """The query's fields, percent-decoded; the last of several of one name."""
-    from urllib.parse import parse_qsl
-
-    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+    """The query's fields, percent-decoded; the last of several of one name. What comes after the first hundred is
+    not looked at."""
+    text = b"&".join(scope["query_string"].split(b"&", 100)[:100]).decode("latin-1")
+    return dict(parse_qsl(text, keep_blank_values=True))

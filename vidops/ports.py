@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -106,8 +106,31 @@ class Frame:
     timestamp: float
 
 
+class Settled(Protocol):
+    """Whether something holds right now. `asyncio.Event` fits."""
+
+    def is_set(self) -> bool: ...
+
+
+class FrameSubscription(Protocol):
+    """One taker of a camera's frames."""
+
+    viewers: int
+    """How many people stand behind it: set it, the camera's state tells the sum."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it ended because there is no such camera."""
+
+    def close(self) -> None: ...
+
+
 class Cameras(Protocol):
     """The cameras of this host, as consumers see them (through the hub)."""
+
+    @property
+    def connected(self) -> Settled:
+        """Set while the hub answers; while it does not, states are what it said last."""
 
     def states(self) -> Sequence[Mapping[str, object]]:
         """Last known state of every camera, by name order. See docs/reference for the fields.
@@ -123,6 +146,19 @@ class Cameras(Protocol):
 
         Starts the camera where it is on demand; closes with `aclose()`. Raises `TemporaryError` with the camera's
         reason when it fails, `PermanentError` when there is no such camera; survives restarts of the source.
+        """
+
+    def subscribe(
+        self,
+        camera: str,
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[Mapping[str, Any]], None] | None = None,
+        on_gone: Callable[[], None] | None = None,
+    ) -> FrameSubscription:
+        """The hot path: `on_frame` is called with each new frame, in the event loop, until `close()`.
+
+        `on_state` gets the camera's state now and at each change; `on_gone` is called where no frame can come any
+        more. Callbacks must not block. Restarts of hub and source show as a pause.
         """
 
     async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import signal
 import sys
@@ -77,6 +78,9 @@ async def run(name: str, layout: Layout, log: JsonLog) -> int:
 def main(argv: list[str]) -> int:
     given = arguments(argv)
     log = JsonLog()
+    # Handlers load it when they are first built; half a second in the middle of a reload would be a pause of every
+    # stream.
+    importlib.import_module("quart")
     logging.basicConfig(level=logging.WARNING, handlers=[JsonHandler(log)])
     try:
         return uvloop.run(run(given.name, Layout(given.run_dir, given.state_dir, given.data_dir), log))

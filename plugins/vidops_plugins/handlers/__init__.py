@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import HandlerType, hookimpl
-from vidops_plugins.handlers import respond
+from vidops_plugins.handlers import devices, health, recordings, respond, snapshot, status, stream
 
 
 @hookimpl
 def vidops_handlers() -> Sequence[HandlerType]:
-    return (HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),)
+    return (
+        HandlerType("stream", stream.Stream, stream.build, summary="Live video of a camera, as multipart JPEG."),
+        HandlerType("snapshot", snapshot.Snapshot, snapshot.build, summary="One fresh JPEG of a camera."),
+        HandlerType("devices", devices.Devices, devices.build, summary="The cameras and their states, as JSON."),
+        HandlerType("recordings", recordings.Recordings, recordings.build, summary="Recordings: list and files."),
+        HandlerType("status", status.Status, status.build, summary="What the control plane says, as JSON."),
+        HandlerType("health", health.Health, health.build, summary="Probes: /livez and /readyz."),
+        HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
+    )

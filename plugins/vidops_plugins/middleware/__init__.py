@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import MiddlewareType, hookimpl
+from vidops_plugins.middleware import access_log, api_key, limits, maintenance, request_id, security_headers
 
 
 @hookimpl
 def vidops_middleware() -> Sequence[MiddlewareType]:
-    return ()
+    return (
+        MiddlewareType("access_log", access_log.AccessLog, access_log.build, summary="A line of JSON a request."),
+        MiddlewareType("request_id", request_id.RequestId, request_id.build, summary="An id for each request."),
+        MiddlewareType(
+            "security_headers",
+            security_headers.SecurityHeaders,
+            security_headers.build,
+            summary="Header fields that restrict what browsers do.",
+        ),
+        MiddlewareType("api_key", api_key.ApiKey, api_key.build, summary="Lets through who knows a key."),
+        MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
+        MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),
+    )

@@ -1,0 +1,40 @@
+"""`/v1/devices` and `/v1/devices/<name>`: the cameras of this host and the state of each.
+
+A small API that nobody calls a thousand times a second: Quart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vidops.api import ASGIApp, GatewayContext, Options, nearest
+from vidops_plugins.handlers.quart_app import document, mounted, new_app
+
+if TYPE_CHECKING:
+    from quart.typing import ResponseReturnValue
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Devices(Options):
+    """Cameras as JSON: name, state, reason, size, frames a second, viewers, facts."""
+
+
+def build(options: Devices, context: GatewayContext) -> ASGIApp:
+    app = new_app("devices", context)
+
+    @app.get("/")
+    async def index() -> ResponseReturnValue:
+        hub = "connected" if context.cameras.connected.is_set() else "does not answer"
+        return {"devices": [dict(state) for state in context.cameras.states()], "hub": hub}, 200, _NO_STORE
+
+    @app.get("/<name>")
+    async def one(name: str) -> ResponseReturnValue:
+        states = {str(state["name"]): state for state in context.cameras.states()}
+        if name in states:
+            return dict(states[name]), 200, _NO_STORE
+        near = nearest(name, states)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        return document(404, f"there is no camera {name!r}{hint}", reason="UnknownCamera", nearest=near)
+
+    return mounted(app)

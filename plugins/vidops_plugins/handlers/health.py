@@ -1,0 +1,33 @@
+"""`/livez` and `/readyz`, by Kubernetes' names.
+
+`/livez` is 200 as long as the event loop turns. `/readyz` is 503 with the reasons while the hub does not answer: then
+no stream can begin. The control plane is none of its business, since streams and recordings go on without it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, respond_json, respond_problem
+
+
+class Health(Options):
+    """Answers probes of load balancers and orchestrators."""
+
+    probe: Literal["auto", "live", "ready"] = "auto"
+    """What is asked: auto takes a path that ends in `livez` for the one and any other for the other."""
+
+
+def build(options: Health, context: GatewayContext) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        live = options.probe == "live" or (options.probe == "auto" and scope["path"].endswith("/livez"))
+        if live:
+            await respond_json(scope, send, {"status": "live"})
+        elif context.cameras.connected.is_set():
+            await respond_json(scope, send, {"status": "ready", "checks": {"hub": "connected"}})
+        else:
+            checks = {"hub": "does not answer"}
+            detail = "the hub does not answer"
+            await respond_problem(scope, send, 503, detail, title="Not ready", reason="HubDown", checks=checks)
+
+    return app

@@ -1,0 +1,37 @@
+"""Byte ranges of a request (RFC 9110, section 14). Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ONE = re.compile(r"bytes=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`start` to `end`, both included. `satisfiable` false: there is no such byte (416)."""
+
+    start: int
+    end: int
+    satisfiable: bool = True
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start + 1
+
+
+def parse_range(value: str, size: int) -> Range | None:
+    """The one range that is asked for; None where the whole is to be sent: no range, several, or none we know."""
+    found = _ONE.fullmatch(value)
+    if not found or found.groups() == ("", ""):
+        return None
+    first, last = found.groups()
+    if not first:
+        count = min(int(last), size)
+        return Range(size - count, size - 1, count > 0)
+    start = int(first)
+    end = min(int(last), size - 1) if last else size - 1
+    if last and int(last) < start:
+        return None  # not a range by its grammar, so it is ignored
+    return Range(start, end, start < size)

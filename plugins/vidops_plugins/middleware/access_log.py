@@ -1,0 +1,109 @@
+"""One line of JSON for each request, written at its end, whatever that was; streams and WebSockets too."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, direct_of, header
+
+_MAX_TEXT = 500
+_SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session")
+
+
+class AccessLog(Options):
+    """Writes a line for each request: time, client, method, path, status, bytes, duration, route, user agent."""
+
+    redact: tuple[str, ...] = Field(default=())
+    """More query fields whose values are not written; those that look like secrets never are."""
+
+
+def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    words = (*_SECRET_WORDS, *(name.lower() for name in options.redact))
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+            count = _Count(send)
+            began = time.monotonic()
+            end = "complete"
+            try:
+                await app(scope, receive, count)
+            except asyncio.CancelledError:
+                end = "cancelled"
+                raise
+            except Exception:
+                end = "error"
+                raise
+            finally:
+                seconds = time.monotonic() - began
+                context.log(_record(scope, count, seconds=seconds, end=end, route=context.route, words=words))
+
+        return logged
+
+    return wrap
+
+
+class _Count:
+    """Passes messages on and notes what they say."""
+
+    def __init__(self, send: Send) -> None:
+        self.status = 0
+        self.bytes = 0
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind.endswith("response.start"):
+            self.status = int(message["status"])
+        elif kind.endswith("response.body"):
+            self.bytes += len(message.get("body", b""))
+        elif kind == "websocket.accept":
+            self.status = 101
+        elif kind == "websocket.send":
+            self.bytes += len(message.get("bytes") or message.get("text") or b"")
+        await self._send(message)
+
+
+def _record(
+    scope: Scope, count: _Count, *, seconds: float, end: str, route: str, words: tuple[str, ...]
+) -> dict[str, Any]:
+    direct = direct_of(scope)
+    client = scope.get("client")
+    record: dict[str, Any] = {
+        "event": "request",
+        "client": client[0] if client else "",
+        "method": scope.get("method", "WEBSOCKET"),
+        "path": _text(scope["raw_path"]),
+        "query": redacted(_text(scope["query_string"]), words),
+        "route": route,
+        "status": count.status,
+        "bytes": count.bytes + (direct.sent if direct is not None else 0),
+        "seconds": round(seconds, 6),
+        "http": scope["http_version"],
+        "user_agent": _text(header(scope, b"user-agent") or b""),
+        "end": end,
+    }
+    if "vidops.request_id" in scope:
+        record["request_id"] = scope["vidops.request_id"]
+    return record
+
+
+def _text(value: bytes) -> str:
+    return value[:_MAX_TEXT].decode("latin-1")
+
+
+def redacted(query: str, words: tuple[str, ...] = _SECRET_WORDS) -> str:
+    """The query with the values of secret-looking fields replaced."""
+
+    def field(match: re.Match[str]) -> str:
+        name = match.group(1)
+        # A percent sign in a name may hide any word.
+        hidden = "%" in name or any(word in name.lower() for word in words)
+        return f"{name}=***" if hidden else match.group(0)
+
+    return re.sub(r"([^&;=]*)=([^&;]*)", field, query)
