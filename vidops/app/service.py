@@ -174,11 +174,17 @@ class Service:
         async for event in self.supervisor.events():
             if event.state == RESYNC:
                 self.lost.set()
-                with contextlib.suppress(TemporaryError):
-                    await self.observer.resync()
+                await self._resync()
                 continue
             self.observer.heard(event)
             self.engine.healer.heard(event)
+
+    async def _resync(self) -> None:
+        """Read every program's state anew; where that is not to be had, none is known."""
+        try:
+            await self.observer.resync()
+        except TemporaryError:
+            self.observer.states = {}
 
     async def _revive(self) -> None:
         """Whenever the event stream broke: make sure that a supervisord runs, and that it runs everything."""
@@ -297,6 +303,9 @@ class Service:
     # -- small things ------------------------------------------------------------------------------------------
 
     def _cameras(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the hub says now; nothing where it does not answer, as old news would pass for new."""
+        if not self.hub.connected.is_set():
+            return {}
         return {str(state["name"]): state for state in self.hub.states()}
 
     def _path(self) -> str:
