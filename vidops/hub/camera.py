@@ -1,44 +1,42 @@
-"""One camera of the hub: its source's life carried out, its frames counted and handed on, its state told."""
+"""One camera of the hub: its frames counted, stamped and handed on; its consumers; what is told of it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vidops.errors import PermanentError, TemporaryError, VidopsError
-from vidops.hub import jpeg, lifecycle
-from vidops.hub.lifecycle import Decision, Do, Life, Rules
-from vidops.ports import Frame, Processes
+from vidops.hub import jpeg
+from vidops.hub.lifecycle import CameraState, Life, Rules
+from vidops.hub.source import Source
+from vidops.hub.timeline import Timeline
+from vidops.ports import Processes
+from vidops.runtime.hubwire import FRAME, message_head
 from vidops.runtime.matroska import frame_head
-
-log = logging.getLogger("vidops.hub")
 
 FPS_WINDOW = 2.0
 """Seconds over which `captured_fps` is counted."""
-CHECK_PAUSE = 1.0
-"""Seconds until supervisord is asked again where it did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A frame as readers of every frame get it: Matroska's bytes before the JPEG, made once for all of them."""
+    """A frame as it goes out: the JPEG, and what goes before it on either kind of connection. Made once for all.
 
-    head: bytes
-    frame: Frame
+    `epoch` is another whenever a Matroska stream cannot go on: another picture size, a clock that was set.
+    """
+
+    data: bytes
+    cluster: bytes
+    message: bytes
+    epoch: int
     width: int
     height: int
 
 
 class Consumer(Protocol):
-    """Who takes frames. Never blocks, never raises."""
+    """Who takes frames. Its methods never block and never raise."""
 
     viewers: int
 
@@ -47,146 +45,137 @@ class Consumer(Protocol):
     def gone(self) -> None:
         """The camera is no more: end."""
 
+    def status(self) -> dict[str, Any]: ...
+
+
+class Inlet(Protocol):
+    """A connection that delivers this camera's frames."""
+
+    pid: int
+
+    def close(self) -> None: ...
+
 
 class Camera:
-    """Starts and stops its source by the rules of `lifecycle`. One supervising task a camera, so that two things
-    are never done to a source at once."""
+    """`changed` is called whenever what `state()` gives is another (counters aside)."""
 
     def __init__(
-        self,
-        name: str,
-        processes: Processes,
-        log_tail: Callable[[str], str],
-        changed: Callable[[Camera], None],
+        self, name: str, log_file: str, processes: Processes, changed: Callable[[Camera], None], max_frame: int
     ) -> None:
         self.name = name
-        self.rules = Rules()
-        self.life = Life()
+        self.max_frame = max_frame
+        self.source = Source(name, log_file, processes, self._lived, self._source_closed)
         self.description: dict[str, Any] = {}
         self.consumers: set[Consumer] = set()
+        self.latest: Recorded | None = None
+        """While online: what a new viewer is shown at once."""
+        self.inlet: Inlet | None = None
         self.width = self.height = 0
         self.sequence = 0
-        self.drops = 0
+        self.drops: Counter[str] = Counter()
         self.last_drop = ""
-        self.error = ""
-        """Why its file cannot be used; it is `Failed` then."""
         self.since = time.time()
-        self._processes = processes
-        self._log_tail = log_tail
         self._changed = changed
-        self._arrivals: deque[float] = deque(maxlen=512)
-        self._timestamp = 0.0
-        self._wake = asyncio.Event()
-        self._suspect = False
-        self._disconnect: Callable[[], None] | None = None
-        self._closing = False
-        self._task = asyncio.create_task(self._supervise(), name=f"camera {name}")
-
-    # -- what it is told -----------------------------------------------------------------------------------------
+        self._timeline = Timeline()
+        self._sizes = 0
+        self._arrivals: deque[float] = deque(maxlen=1024)
 
     def apply(self, rules: Rules, description: dict[str, Any]) -> None:
-        """New words of the stack file. A source started from other ones is replaced."""
-        now = time.monotonic()
-        if rules.fingerprint != self.rules.fingerprint or rules.program != self.rules.program:
-            self.life = replace(self.life, backoff=replace(self.life.backoff, failures=0, next_start=0.0))
-        self.rules, self.description, self.error = rules, description, ""
-        if not self.life.running:
-            self._become(lifecycle.at_rest(rules, self.life, now))
-        self._tell()
-        self._wake.set()
-
-    def refuse(self, error: str) -> None:
-        """Its file cannot be used."""
-        self.error = error
-        self.rules = Rules()
-        self._become(replace(self.life, state=lifecycle.CameraState.FAILED, reason="BadFile", message=error))
-        self._wake.set()
-
-    def assume_running(self) -> None:
-        """A source from before the hub's start may still be there: it is stopped first."""
-        self.life = replace(self.life, running=True, program=f"source.{self.name}", fingerprint="before")
-        self._wake.set()
-
-    def suspect(self) -> None:
-        """Its process may have ended: ask."""
-        self._suspect = True
-        self._wake.set()
+        """New words of the stack file."""
+        self.description = description
+        self.source.apply(rules)
+        self._changed(self)
 
     def add(self, consumer: Consumer) -> None:
         self.consumers.add(consumer)
-        self._demand()
+        self.source.demand(len(self.consumers))
+        self._changed(self)
 
     def discard(self, consumer: Consumer) -> None:
         self.consumers.discard(consumer)
-        self._demand()
+        self.source.demand(len(self.consumers))
+        self._changed(self)
 
-    def _demand(self) -> None:
-        now = time.monotonic()
-        self._become(lifecycle.demanded(self.rules, self.life, now, consumers=len(self.consumers)))
-        self._tell()
-        self._wake.set()
+    def recounted(self) -> None:
+        """A consumer has another number of viewers."""
+        self._changed(self)
 
-    # -- its source's connection -----------------------------------------------------------------------------------
+    def close(self) -> None:
+        """The camera is removed: consumers end. Ending its source is the caller's."""
+        for consumer in tuple(self.consumers):
+            consumer.gone()
+        self.consumers.clear()
 
-    def connected(self, disconnect: Callable[[], None]) -> None:
-        """Its source has connected. There is one: an earlier connection is closed."""
-        if self._disconnect is not None:
-            self._disconnect()
-        self._disconnect = disconnect
+    # -- its source's connection -------------------------------------------------------------------------------
 
-    def disconnected(self, disconnect: Callable[[], None], why: str) -> None:
-        if self._disconnect != disconnect:
-            return
-        self._disconnect = None
-        if self.life.running:
-            self.life = replace(self.life, gone=True, gone_because=why)
-            self._wake.set()
+    def admit(self, inlet: Inlet) -> str:
+        """Let a source's connection deliver; else say why not. There is one at a time, and only of a started source."""
+        if not self.source.life.running:
+            return "no source was started"
+        if self.inlet is not None:
+            return f"process {self.inlet.pid} delivers already"
+        self.inlet = inlet
+        return ""
+
+    def left(self, inlet: Inlet, why: str) -> None:
+        """The connection ended."""
+        if self.inlet is inlet:
+            self.inlet = None
+            self.source.lost(why)
+
+    def _source_closed(self) -> None:
+        # Its process is gone; a connection that is still open was inherited by a child of it.
+        if self.inlet is not None:
+            inlet, self.inlet = self.inlet, None
+            inlet.close()
+
+    def drop(self, reason: str, message: str) -> None:
+        """Something that came is not handed on."""
+        self.drops[reason] += 1
+        self.last_drop = message
 
     def deliver(self, data: bytes) -> None:
         """A frame's bytes as they came. What is no whole JPEG goes no further."""
-        if flaw := jpeg.flaw(data):
-            self.drops += 1
-            self.last_drop = flaw
+        try:
+            image = jpeg.check(data)
+        except jpeg.BadImageError as error:
+            self.drop(error.reason, str(error))
             return
-        if not self.life.running:
-            return
-        width, height = jpeg.size(data)
-        if not width or not height:
-            self.drops += 1
-            self.last_drop = "it has no frame header"
-            return
-        now, wall = time.monotonic(), time.time()
-        self.width, self.height = width, height
-        # Strictly increasing, by what Matroska can tell apart, whatever the wall clock does.
-        self._timestamp = max(wall, self._timestamp + 0.001) if wall > self._timestamp - 60 else wall
+        now = time.monotonic()
+        if (image.width, image.height) != (self.width, self.height):
+            self.width, self.height = image.width, image.height
+            self._sizes += 1
+            self._changed(self)
+        stamp = self._timeline.stamp(time.time(), now)
         self.sequence += 1
         self._arrivals.append(now)
-        life = self.life
-        if life.state is lifecycle.CameraState.ONLINE:
-            self.life = replace(life, frames=life.frames + 1, last_frame=now)
-        else:
-            self._become(lifecycle.frame(life, now))
-            self._wake.set()
-        frame = Frame(data, self.sequence, self._timestamp)
-        item = Recorded(frame_head(len(data), self._timestamp), frame, width, height)
+        self.source.frame(now)
+        size = len(image.data)
+        self.latest = item = Recorded(
+            image.data,
+            frame_head(size, stamp),
+            message_head(FRAME, size, self.sequence, stamp),
+            self._sizes + self._timeline.epoch,
+            image.width,
+            image.height,
+        )
         for consumer in tuple(self.consumers):
             consumer.take(item)
 
-    # -- its state -------------------------------------------------------------------------------------------------
+    # -- its state ---------------------------------------------------------------------------------------------
 
     @property
     def fps(self) -> float:
         """Frames a second over the last `FPS_WINDOW` seconds."""
         now = time.monotonic()
-        while self._arrivals and self._arrivals[0] < now - FPS_WINDOW:
-            self._arrivals.popleft()
-        if len(self._arrivals) < 2:
-            return 0.0
-        return round((len(self._arrivals) - 1) / (now - self._arrivals[0]), 1)
+        arrivals = self._arrivals
+        while arrivals and arrivals[0] < now - FPS_WINDOW:
+            arrivals.popleft()
+        return round((len(arrivals) - 1) / (now - arrivals[0]), 1) if len(arrivals) > 1 else 0.0
 
     def state(self) -> dict[str, Any]:
-        """See docs/reference/hub.md."""
-        life = self.life
+        """What is told of it, as JSON; the fields are described in docs/reference/hub.md."""
+        life, rules = self.source.life, self.source.rules
         return {
             "name": self.name,
             "state": life.state.value,
@@ -197,117 +186,24 @@ class Camera:
             "width": self.width,
             "height": self.height,
             "frames": self.sequence,
-            "drops": self.drops,
+            "drops": self.drops.total(),
+            "drop_reasons": dict(self.drops),
             "last_drop": self.last_drop,
             "restarts": life.restarts,
             "since": self.since,
-            "fingerprint": self.rules.fingerprint,
+            "start_timeout": rules.start_timeout,
+            "fingerprint": rules.fingerprint,
             "description": self.description,
         }
 
-    def _become(self, life: Life) -> None:
-        old, self.life = self.life, life
-        if (old.state, old.reason, old.message) != (life.state, life.reason, life.message):
-            if old.state != life.state:
-                self.since = time.time()
-            self._tell()
-            state = self.state()
-            for consumer in tuple(self.consumers):
-                consumer.state_changed(state)
-
-    def _tell(self) -> None:
+    def _lived(self, old: Life, life: Life) -> None:
+        if (old.state, old.reason, old.message) == (life.state, life.reason, life.message):
+            return
+        if old.state is not life.state:
+            self.since = time.time()
+        if life.state is not CameraState.ONLINE:
+            self.latest = None
         self._changed(self)
-
-    # -- its source's life -----------------------------------------------------------------------------------------
-
-    async def close(self) -> None:
-        """The camera is removed: consumers end, the source is stopped and gone when this returns."""
-        self._closing = True
+        state = self.state()
         for consumer in tuple(self.consumers):
-            consumer.gone()
-        self.consumers.clear()
-        self.rules = Rules()
-        self._wake.set()
-        await self._task
-
-    async def _supervise(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                if self._suspect:
-                    await self._investigate()
-                decision = lifecycle.decide(self.rules, self.life, time.monotonic())
-                if decision.do is Do.NOTHING:
-                    if self._closing and not self.life.running:
-                        return
-                    await self._sleep(decision.look_again)
-                    continue
-                await self._carry_out(decision)
-            except VidopsError as error:
-                # supervisord is away or busy: its keeper brings it back, and this camera with it.
-                log.warning("camera %s: %s", self.name, error)
-                await self._sleep(time.monotonic() + CHECK_PAUSE)
-
-    async def _sleep(self, until: float) -> None:
-        if until == inf:
-            await self._wake.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                await self._wake.wait()
-        if not self.life.running:
-            # A demand that ran out leaves nothing to be done, but another state.
-            now = time.monotonic()
-            if not lifecycle.wanted(self.rules, self.life, now) and not self.error:
-                self._become(lifecycle.at_rest(self.rules, self.life, now))
-
-    async def _investigate(self) -> None:
-        self._suspect = False
-        if not self.life.running or self.life.program is None:
-            return
-        try:
-            state = await self._processes.state(self.life.program)
-        except PermanentError:
-            ended = True
-        else:
-            ended = state.stopped
-        if ended:
-            self.life = replace(self.life, gone=True, gone_because=self.life.gone_because or "its process ended")
-
-    async def _carry_out(self, decision: Decision) -> None:
-        if decision.do is Do.START:
-            await self._start()
-            return
-        program = self.life.program or f"source.{self.name}"
-        await self._processes.stop(program)
-        if self._disconnect is not None:
-            disconnect, self._disconnect = self._disconnect, None
-            disconnect()
-        now = time.monotonic()
-        if decision.do is Do.STOP:
-            self._become(lifecycle.stopped(self.rules, self.life, now))
-            return
-        message = decision.message
-        if decision.reason == "Exited" and (said := await asyncio.to_thread(self._log_tail, program)):
-            message = f"{message}: {said}" if self.life.frames else said
-        self._failed(decision.reason, message)
-
-    async def _start(self) -> None:
-        program = self.rules.program
-        self._become(lifecycle.starting(self.rules, self.life, time.monotonic()))
-        try:
-            await self._processes.start(str(program))
-        except (TemporaryError, PermanentError) as error:
-            self._failed(error.reason, str(error))
-
-    def _failed(self, reason: str, message: str) -> None:
-        self._become(
-            lifecycle.ended(
-                self.rules,
-                self.life,
-                time.monotonic(),
-                reason=reason,
-                message=message,
-                chance=random.random(),  # noqa: S311 - jitter
-            )
-        )
+            consumer.state_changed(state)

@@ -6,13 +6,21 @@ Each part is `--<boundary>`, header lines with Content-length, an empty line, th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 HEAD_LIMIT = 4096
 """Bytes from one part's content to the next's."""
 
 
 class BrokenStreamError(Exception):
-    """What comes is not multipart with lengths, or exceeds a limit: the connection is of no use."""
+    """What comes is not multipart with lengths: where a part begins cannot be known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A part of more than the limit's bytes, which is skipped."""
+
+    length: int
 
 
 class MultipartParser:
@@ -25,29 +33,40 @@ class MultipartParser:
         self.max_part = max_part
         self._buffer = bytearray()
         self._length = -1
+        self._skip = 0
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes | TooLarge]:
         """Raises `BrokenStreamError`; the parser is of no use after that."""
-        self._buffer += data
+        buffer = self._buffer
+        buffer += data
         while True:
-            if self._length < 0 and not self._head():
+            if self._skip:
+                gone = min(self._skip, len(buffer))
+                del buffer[:gone]
+                self._skip -= gone
+                if self._skip:
+                    return
+            if self._length < 0:
+                if not self._head():
+                    return
+                if self._length > self.max_part:
+                    yield TooLarge(self._length)
+                    self._skip, self._length = self._length, -1
+                    continue
+            if len(buffer) < self._length:
                 return
-            if len(self._buffer) < self._length:
-                return
-            part = bytes(memoryview(self._buffer)[: self._length])
-            del self._buffer[: self._length]
+            part = bytes(memoryview(buffer)[: self._length])
+            del buffer[: self._length]
             self._length = -1
             yield part
 
     def _head(self) -> bool:
         """Take a part's head off the buffer; False where it has not come yet."""
-        end = self._buffer.find(b"\r\n\r\n")
+        end = self._buffer.find(b"\r\n\r\n", 0, HEAD_LIMIT + 4)
         if end < 0:
             if len(self._buffer) > HEAD_LIMIT:
                 raise BrokenStreamError(f"no part within {HEAD_LIMIT} bytes")
             return False
-        if end > HEAD_LIMIT:
-            raise BrokenStreamError(f"a part's head is longer than {HEAD_LIMIT} bytes")
         lines = bytes(self._buffer[:end]).strip(b"\r\n").split(b"\r\n")
         del self._buffer[: end + 4]
         if not lines[0].startswith(b"--"):
@@ -55,13 +74,12 @@ class MultipartParser:
         for line in lines[1:]:
             name, _, value = line.partition(b":")
             if name.strip().lower() == b"content-length":
-                self._length = self._number(value.strip())
+                self._length = _number(value.strip())
                 return True
         raise BrokenStreamError("a part has no Content-length")
 
-    def _number(self, text: bytes) -> int:
-        if not text.isdigit() or len(text) > 12:
-            raise BrokenStreamError("a part's Content-length is no number")
-        if int(text) > self.max_part:
-            raise BrokenStreamError(f"a frame of {int(text)} bytes is larger than {self.max_part}")
-        return int(text)
+
+def _number(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 12:
+        raise BrokenStreamError("a part's Content-length is no number")
+    return int(text)

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import resource
-import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from vidops.errors import TemporaryError
 from vidops.hub.camera import Camera
+from vidops.hub.document import CameraDocument, parse_camera
 from vidops.hub.ingest import Ingest
 from vidops.hub.lifecycle import Rules
 from vidops.hub.outlet import Outlet
 from vidops.hub.session import Session
-from vidops.ports import Processes
+from vidops.hub.sockets import listen, unlisten
+from vidops.ports import Processes, ProcessState
 from vidops.resources.layout import Layout
-from vidops.resources.restart import RestartPolicy
 from vidops.runtime.files import read_bounded
 from vidops.runtime.hubwire import encode_line
-from vidops.runtime.logtail import log_tail
+from vidops.runtime.tasks import Tasks
 
 log = logging.getLogger("vidops.hub")
 
 TELL_EVERY = 1.0
 """Seconds between news of counters; a change of state is told at once."""
+STOP_TIMEOUT = 20.0
+"""Seconds to wait for a source's end, its kill included, before a request is answered that it takes longer."""
 
 
 class Hub:
@@ -42,124 +41,141 @@ class Hub:
         self.max_frame = max_frame
         self.max_backlog = max_backlog
         self.cameras: dict[str, Camera] = {}
+        self._removing: dict[str, Camera] = {}
+        """Removed, and their sources perhaps not gone yet."""
         self.watchers: set[Session] = set()
-        self._servers: dict[str, list[asyncio.Server]] = {}
-        self._paths: dict[str, list[str]] = {}
-        self._told: dict[str, bytes] = {}
+        self.tasks = Tasks()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._servers: dict[str, list[tuple[asyncio.Server, str]]] = {}
         self._dirty: set[str] = set()
         self._telling: asyncio.Handle | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`; then stop every source."""
+        """Serve until `stopping`. Sources end then by themselves: they have nobody to write to."""
         await self._load()
-        server = await _listen(self.layout.hub_socket, lambda: Session(self))
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._events(), name="process events"),
-                group.create_task(self._tell_counters(), name="counters"),
-            ]
-            await stopping.wait()
-            for task in tasks:
-                task.cancel()
-        server.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.layout.hub_socket)
-        await asyncio.gather(*(self.remove(name) for name in list(self.cameras)))
+        server = await listen(self.layout.hub_socket, lambda: Session(self))
+        log.info("serving %d cameras", len(self.cameras))
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = [group.create_task(self._events()), group.create_task(self._tell_counters())]
+                await stopping.wait()
+                for task in loops:
+                    task.cancel()
+        finally:
+            unlisten(server, self.layout.hub_socket)
+            for name in list(self._servers):
+                self._unlisten(name)
+            await self.tasks.close()
 
     # -- cameras -----------------------------------------------------------------------------------------------
 
     async def _load(self) -> None:
-        """Take the cameras from their files; stop what a hub before this one had running."""
-        folder = os.path.dirname(self.layout.camera_file("x"))
-        for entry in sorted(os.listdir(folder)):
-            name, suffix = os.path.splitext(entry)
-            if suffix == ".json":
-                self._load_file(name, os.path.join(folder, entry))
+        """Take the cameras from their files. What a hub before this one had started is stopped before anything."""
+        inventory: Mapping[str, ProcessState] | None = None
         try:
             inventory = await self.processes.inventory()
         except TemporaryError as error:
-            log.warning("starting without an inventory: %s", error)
-            return
-        for program, state in inventory.items():
+            log.warning("starting without an inventory, every source may run: %s", error)
+        folder = os.path.dirname(self.layout.camera_file("x"))
+        for entry in sorted(os.listdir(folder)):
+            name, suffix = os.path.splitext(entry)
+            if suffix != ".json":
+                continue
+            rules, document = self._read(name, os.path.join(folder, entry))
+            try:
+                camera = await self._add(name, running=inventory is None or _runs(inventory, name))
+            except OSError as error:
+                log.warning("camera %s cannot be served: %s", name, error)
+                continue
+            camera.apply(rules, document.description if document else {})
+        self._clear_sockets()
+        for program, state in (inventory or {}).items():
             kind, _, name = program.partition(".")
-            if kind == "source" and not state.stopped:
-                if name in self.cameras:
-                    self.cameras[name].assume_running()
-                else:
-                    await self.processes.stop(program)
+            if kind == "source" and not state.stopped and name not in self.cameras:
+                log.warning("%s runs and is no camera's: it is stopped", program)
+                self.tasks.start(self.processes.stop(program), f"stop {program}")
 
-    def _load_file(self, name: str, path: str) -> None:
+    def _read(self, name: str, path: str) -> tuple[Rules, CameraDocument | None]:
         try:
-            data = json.loads(read_bounded(path))
-            if data["name"] != name:
-                raise ValueError(f"it is that of {data['name']!r}")
-            self.apply(data)
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            log.warning("camera %s: its file cannot be used: %s", name, error)
-            self._camera(name).refuse(f"its file cannot be used: {error}")
+            document = parse_camera(json.loads(read_bounded(path)))
+            if document.name != name:
+                raise ValueError(f"it is that of {document.name!r}")
+            return document.rules, document
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("camera %s: %s cannot be used: %s", name, path, error)
+            return Rules(error=f"{path} cannot be used: {error}; apply the stack file again, it writes it anew"), None
 
-    def apply(self, data: dict[str, Any]) -> None:
-        """Take over a camera's words (`reconcile.drivers.camera_json`). Raises `ValueError` for bad ones."""
+    def _clear_sockets(self) -> None:
+        """Remove what cameras that are no more left in the directories of sockets."""
+        for path in (self.layout.input_socket(""), self.layout.output_socket("")):
+            folder = os.path.dirname(path)
+            for entry in os.listdir(folder):
+                if entry.removesuffix(".sock") not in self.cameras:
+                    os.unlink(os.path.join(folder, entry))
+
+    async def apply(self, data: Mapping[str, Any]) -> None:
+        """Take over a camera's words. Returns when a source that they replace is gone.
+
+        Raises `ValueError` for bad words (what is there stays as it is), `TemporaryError` where sockets or the
+        source's end make trouble.
+        """
+        document = parse_camera(data)
+        name = document.name
+        async with self._lock(name):
+            await self._end(name)
+            camera = self.cameras.get(name)
+            if camera is None:
+                try:
+                    camera = await self._add(name, running=True)
+                except OSError as error:
+                    raise TemporaryError(f"camera {name} cannot be served: {error}", reason="NoSocket") from None
+            camera.apply(document.rules, document.description)
+            await camera.source.settled(STOP_TIMEOUT)
+
+    async def _add(self, name: str, *, running: bool) -> Camera:
+        """A camera with its two sockets. Raises `OSError`."""
+        camera = Camera(name, self.layout.log_file(f"source.{name}"), self.processes, self.changed, self.max_frame)
+        if running:
+            camera.source.assume_running()
+        inlet, outlet = self.layout.input_socket(name), self.layout.output_socket(name)
+        servers = self._servers[name] = []
         try:
-            restart = RestartPolicy.model_validate(data["restart"])
-        except ValidationError as error:
-            raise ValueError(str(error)) from None
-        on_demand = data["on_demand"]
-        rules = Rules(
-            program=data["program"],
-            fingerprint=str(data["fingerprint"]),
-            missing=str(data["missing"]),
-            close_after=None if on_demand is None else float(on_demand["close_after"]),
-            start_timeout=float(data["start_timeout"]),
-            stall_timeout=float(data["stall_timeout"]),
-            restart=restart,
-        )
-        self._camera(str(data["name"])).apply(rules, dict(data["description"]))
-
-    def _camera(self, name: str) -> Camera:
-        camera = self.cameras.get(name)
-        if camera is None:
-            camera = Camera(name, self.processes, self._last_words, self.changed)
-            self.cameras[name] = camera
-            self._open(camera)
+            servers.append((await listen(inlet, lambda: Ingest(camera)), inlet))
+            servers.append((await listen(outlet, lambda: Outlet(camera, self.max_backlog)), outlet))
+        except OSError:
+            self._unlisten(name)
+            raise
+        self.cameras[name] = camera
+        self.tasks.start(camera.source.run(), f"source of {name}")
         return camera
 
-    def _open(self, camera: Camera) -> None:
-        """Its two sockets. Bound at once, so that a source that is started now finds them."""
-        loop = asyncio.get_running_loop()
-        makers: tuple[tuple[str, Callable[[], asyncio.Protocol]], ...] = (
-            (self.layout.input_socket(camera.name), lambda: Ingest(camera, self.max_frame)),
-            (self.layout.output_socket(camera.name), lambda: Outlet(camera, self.max_backlog)),
-        )
-        self._paths[camera.name] = [path for path, _ in makers]
-        self._servers[camera.name] = []
-
-        async def serve(listener: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
-            self._servers[camera.name].append(await loop.create_unix_server(make, sock=listener))
-
-        for path, make in makers:
-            task = loop.create_task(serve(_bind(path), make), name=f"sockets of {camera.name}")
-            task.add_done_callback(_raise_in_loop)
-
     async def remove(self, name: str) -> None:
-        """Returns when its source is gone. Not there is fine."""
-        camera = self.cameras.pop(name, None)
-        if camera is None:
-            return
-        for server in self._servers.pop(name, ()):
-            server.close()
-        for path in self._paths.pop(name, ()):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        await camera.close()
-        self._told.pop(name, None)
-        for watcher in tuple(self.watchers):
-            watcher.tell(encode_line({"removed": name}))
+        """Returns when its source is gone. Not there is fine. Raises `TemporaryError` where that takes too long."""
+        async with self._lock(name):
+            camera = self.cameras.pop(name, None)
+            if camera is not None:
+                self._removing[name] = camera
+                self._unlisten(name)
+                camera.close()
+                for watcher in tuple(self.watchers):
+                    watcher.tell(encode_line({"removed": name}))
+            await self._end(name)
 
-    def _last_words(self, program: str) -> str:
-        """The last line of a source's log: why it ended."""
-        lines = log_tail(self.layout, program, 5, limit=8192)
-        return next((text.strip()[:500] for text in reversed(lines) if text.strip()), "")
+    async def _end(self, name: str) -> None:
+        """Wait for the source of a removed camera to be gone."""
+        if name in self._removing:
+            await self._removing[name].source.end(STOP_TIMEOUT)
+            del self._removing[name]
+
+    def _unlisten(self, name: str) -> None:
+        for server, path in self._servers.pop(name, ()):
+            unlisten(server, path)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """One change of a camera at a time."""
+        if len(self._locks) > 4 * len(self.cameras) + 100:
+            self._locks = {n: lock for n, lock in self._locks.items() if lock.locked() or n in self.cameras}
+        return self._locks.setdefault(name, asyncio.Lock())
 
     # -- news --------------------------------------------------------------------------------------------------
 
@@ -174,61 +190,39 @@ class Hub:
         dirty, self._dirty = self._dirty, set()
         for name in sorted(dirty):
             camera = self.cameras.get(name)
-            if camera is None:
-                continue
-            news = encode_line({"camera": camera.state()})
-            if self._told.get(name) != news:
-                self._told[name] = news
+            if camera is not None and self.watchers:
+                news = encode_line({"camera": camera.state()})
                 for watcher in tuple(self.watchers):
                     watcher.tell(news)
 
     async def _tell_counters(self) -> None:
+        counted: dict[str, tuple[int, int, float]] = {}
         while True:
             await asyncio.sleep(TELL_EVERY)
-            for camera in self.cameras.values():
-                self._dirty.add(camera.name)
+            now = {name: (c.sequence, c.drops.total(), c.fps) for name, c in self.cameras.items()}
+            self._dirty.update(name for name, counts in now.items() if counted.get(name) != counts)
+            counted = now
             self._tell()
 
     async def _events(self) -> None:
-        """Every change of a source's process makes its camera look; a broken stream of events makes all look."""
+        """Every end of a source's process makes its camera look; a broken stream of events makes all look."""
         async for event in self.processes.events():
             kind, _, name = event.program.partition(".")
             if not event.program:
                 for camera in self.cameras.values():
-                    camera.suspect()
+                    camera.source.suspect()
             elif kind == "source" and name in self.cameras and event.state not in ("STARTING", "RUNNING"):
-                self.cameras[name].suspect()
+                self.cameras[name].source.suspect()
 
     def status(self) -> dict[str, Any]:
-        consumers = [c.status() for camera in self.cameras.values() for c in camera.consumers if hasattr(c, "status")]
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "cameras": [c.state() for _, c in sorted(self.cameras.items())],
-            "consumers": consumers,
+            "consumers": [consumer.status() for c in self.cameras.values() for consumer in c.consumers],
             "hub": {"pid": os.getpid(), "max_rss": usage.ru_maxrss * 1024, "cpu": usage.ru_utime + usage.ru_stime},
         }
 
 
-def _bind(path: str) -> socket.socket:
-    """A listening unix socket, 0600, in place of whatever a dead hub left there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(mask)
-    listener.listen(128)
-    listener.setblocking(False)
-    return listener
-
-
-async def _listen(path: str, make: Callable[[], asyncio.Protocol]) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_unix_server(make, sock=_bind(path))
-
-
-def _raise_in_loop(task: asyncio.Task[None]) -> None:
-    """What a helper task raises is not swallowed."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
+def _runs(inventory: Mapping[str, ProcessState], name: str) -> bool:
+    state = inventory.get(f"source.{name}")
+    return state is not None and not state.stopped

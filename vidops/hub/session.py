@@ -1,170 +1,150 @@
-"""A connection to `hub.sock`: requests one after the other, or a subscription to one camera, or a watch on all."""
+"""A connection to `hub.sock`: requests one after the other, or a subscription to one camera, or a watch on all.
+
+{"op": "apply", "camera": {...}}        see `hub.document`
+{"op": "remove", "name": NAME}          answered when its source is gone
+{"op": "status"}                        {"ok": true, "cameras": [...], "consumers": [...], "hub": {...}}
+{"op": "watch"}                         {"ok": true, "cameras": [...]}, then {"camera": {...}} or {"removed": NAME}
+{"op": "subscribe", "camera": NAME}     {"ok": true}, then messages (`runtime.hubwire`)
+{"viewers": N}                          after subscribing: how many look at what is passed on; no answer
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from vidops.hub.camera import Camera, Recorded
-from vidops.hub.outlet import peer_pid
-from vidops.runtime.hubwire import FRAME, GONE, LINE_LIMIT, STATE, WireError, decode_line, encode_line, message_head
+from vidops.errors import VidopsError
+from vidops.hub.sockets import peer_pid
+from vidops.hub.subscriber import Subscriber
+from vidops.runtime.hubwire import LineReader, WireError, decode_line, encode_line
 
 if TYPE_CHECKING:
     from vidops.hub.server import Hub
 
-log = logging.getLogger("vidops.hub")
-
 WATCH_BACKLOG = 8 * 1024 * 1024
 """Bytes that a watcher may be behind before it is cut off; it then begins with a new snapshot."""
+PIPELINE = 100
+"""Requests that may wait on one connection."""
+MOST_VIEWERS = 1_000_000
 
 
 class Session(asyncio.Protocol):
-    """Speaks lines until it subscribes. As a subscriber it always gets the newest frame once it can take one."""
-
-    viewers = 1
+    """Speaks lines; what it becomes, the first requests say."""
 
     def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.transport: asyncio.Transport | None = None
-        self.camera: Camera | None = None
-        self.frames = 0
-        self.lost = 0
-        self.pid = 0
-        self._buffer = bytearray()
+        self._hub = hub
+        self._transport: asyncio.Transport | None = None
+        self._subscriber: Subscriber | None = None
+        self._lines = LineReader()
         self._requests: deque[bytes] = deque()
-        self._working: asyncio.Task[None] | None = None
-        self._blocked = False
-        self._pending: Recorded | None = None
+        self._working = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self.pid = peer_pid(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = bytearray(rest)
-        if len(rest) > LINE_LIMIT or len(self._requests) > 1000:
-            self._abort()
+        try:
+            self._lines.feed(data)
+            while (line := self._lines.next()) is not None:
+                if self._subscriber is not None:
+                    self._count_viewers(line)
+                elif len(self._requests) < PIPELINE:
+                    self._requests.append(line)
+                else:
+                    raise WireError("too many requests at once")
+        except WireError as error:
+            self._refuse(error)
             return
-        self._requests.extend(map(bytes, lines))
-        if self._working is None and self._requests:
-            self._working = asyncio.get_running_loop().create_task(self._work(), name="hub session")
+        if self._requests and not self._working:
+            self._working = True
+            self._hub.tasks.start(self._work(), "hub session")
+
+    def _refuse(self, error: WireError) -> None:
+        if self._subscriber is None:
+            self._write({"ok": False, "reason": "BadRequest", "error": str(error)})
+        if self._transport is not None:
+            self._transport.close()
 
     async def _work(self) -> None:
         try:
             while self._requests:
-                try:
-                    answer = await self._answer(decode_line(self._requests.popleft()))
-                except (WireError, ValueError, TypeError, LookupError) as error:
-                    answer = {"ok": False, "reason": "BadRequest", "error": str(error)}
-                if answer and self.transport is not None and not self.transport.is_closing():
-                    self.transport.write(encode_line(answer))
+                self._write(await self._answer(self._requests.popleft()))
         finally:
-            self._working = None
+            self._working = False
 
-    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self.camera is not None:
-            # A subscriber has one thing to say: how many look at what it passes on.
-            self.viewers = max(0, int(request["viewers"]))
-            self.hub.changed(self.camera)
-            return {}
-        match request.get("op"):
-            case "status":
-                return {"ok": True, **self.hub.status()}
-            case "apply":
-                self.hub.apply(dict(request["camera"]))
-                return {"ok": True}
-            case "remove":
-                await self.hub.remove(str(request["name"]))
-                return {"ok": True}
-            case "watch":
-                self.hub.watchers.add(self)
-                return {"ok": True, "cameras": [c.state() for c in self.hub.cameras.values()]}
-            case "subscribe":
-                return self._subscribe(str(request["camera"]))
-            case other:
-                raise WireError(f"unknown op {other!r}")
+    def _write(self, answer: dict[str, Any] | None) -> None:
+        if answer is not None and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_line(answer))
 
-    def _subscribe(self, name: str) -> dict[str, Any]:
-        camera = self.hub.cameras.get(name)
+    async def _answer(self, line: bytes) -> dict[str, Any] | None:
+        try:
+            return await self._serve(decode_line(line))
+        except (WireError, ValueError) as error:
+            return {"ok": False, "reason": "BadRequest", "error": str(error)}
+        except VidopsError as error:
+            return {"ok": False, "reason": getattr(error, "reason", "Error"), "error": str(error)}
+
+    async def _serve(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer; None where it has been sent."""
+        hub = self._hub
+        if self._subscriber is not None:
+            raise WireError("one subscription a connection")
+        match request:
+            case {"op": "status"}:
+                return {"ok": True, **hub.status()}
+            case {"op": "apply", "camera": dict(camera)}:
+                await hub.apply(camera)
+                return {"ok": True}
+            case {"op": "remove", "name": str(name)}:
+                await hub.remove(name)
+                return {"ok": True}
+            case {"op": "watch"}:
+                hub.watchers.add(self)
+                return {"ok": True, "cameras": [c.state() for _, c in sorted(hub.cameras.items())]}
+            case {"op": "subscribe", "camera": str(name)}:
+                return self._subscribe(name)
+            case _:
+                raise WireError(f"no such request: op {str(request.get('op'))[:50]!r}, or a part of it is missing")
+
+    def _subscribe(self, name: str) -> dict[str, Any] | None:
+        camera = self._hub.cameras.get(name)
         if camera is None:
-            return {"ok": False, "reason": "UnknownCamera", "error": f"there is no camera {name!r}"}
-        assert self.transport is not None
-        # From now on "can take one" means that nothing of the last one is left here.
-        self.transport.set_write_buffer_limits(high=0)
-        self.transport.write(encode_line({"ok": True}))
-        self.camera = camera
-        camera.add(self)
-        self.state_changed(camera.state())
-        return {}
+            return {"ok": False, "reason": "UnknownCamera", "error": f"there is no camera {name[:50]!r}"}
+        if self._transport is None or self._transport.is_closing():
+            return None
+        self._write({"ok": True})
+        self._subscriber = Subscriber(camera, self._transport, peer_pid(self._transport))
+        self._subscriber.begin()
+        return None
 
-    # -- as a subscriber (camera.Consumer) ---------------------------------------------------------------------
-
-    def take(self, item: Recorded) -> None:
-        if self._blocked:
-            if self._pending is not None:
-                self.lost += 1
-            self._pending = item
-            return
-        self._send(item)
-
-    def _send(self, item: Recorded) -> None:
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        frame = item.frame
-        transport.writelines((message_head(FRAME, len(frame.data), frame.sequence, frame.timestamp), frame.data))
-        self.frames += 1
-
-    def state_changed(self, state: dict[str, Any]) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            payload = json.dumps(state).encode()
-            self.transport.write(message_head(STATE, len(payload)) + payload)
-
-    def gone(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(message_head(GONE, 0))
-            self.transport.close()
+    def _count_viewers(self, line: bytes) -> None:
+        match decode_line(line):
+            case {"viewers": int(count)} if 0 <= count <= MOST_VIEWERS:
+                if self._subscriber is not None:
+                    self._subscriber.count(count)
+            case _:
+                raise WireError("a subscriber only says how many viewers it has")
 
     def pause_writing(self) -> None:
-        self._blocked = True
+        if self._subscriber is not None:
+            self._subscriber.pause()
 
     def resume_writing(self) -> None:
-        self._blocked = False
-        item, self._pending = self._pending, None
-        if item is not None:
-            self._send(item)
-
-    # -- as a watcher ------------------------------------------------------------------------------------------
+        if self._subscriber is not None:
+            self._subscriber.resume()
 
     def tell(self, news: bytes) -> None:
-        if self.transport is None or self.transport.is_closing():
+        """As a watcher: what changed."""
+        if self._transport is None or self._transport.is_closing():
             return
-        if self.transport.get_write_buffer_size() > WATCH_BACKLOG:
-            self._abort()
+        if self._transport.get_write_buffer_size() > WATCH_BACKLOG:
+            self._transport.abort()
             return
-        self.transport.write(news)
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+        self._transport.write(news)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.hub.watchers.discard(self)
-        if self.camera is not None:
-            self.camera.discard(self)
         self._requests.clear()
-
-    def status(self) -> dict[str, Any]:
-        return {
-            "camera": self.camera.name if self.camera else "",
-            "pid": self.pid,
-            "every": False,
-            "frames": self.frames,
-            "backlog": self.transport.get_write_buffer_size() if self.transport else 0,
-            "lost": self.lost,
-        }
+        self._hub.watchers.discard(self)
+        if self._subscriber is not None:
+            self._subscriber.end()

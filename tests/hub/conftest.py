@@ -1,0 +1,140 @@
+"""A real hub under a real supervisord, and cameras made the way the control plane makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vidops_plugins.sources import testsrc
+
+from vidops.ports import ProcessState
+from vidops.resources.layout import Layout
+from vidops.resources.resource import fingerprint
+from vidops.resources.restart import RestartPolicy
+from vidops.resources.specs import PYTHON, Program
+from vidops.runtime import daemon
+from vidops.runtime.hubclient import HubClient
+from vidops.runtime.locks import make_tree
+from vidops.runtime.programs import write_program
+from vidops.runtime.supervisor import Supervisor
+
+
+@pytest.fixture
+def layout() -> Iterator[Layout]:
+    root = tempfile.mkdtemp(prefix="vo", dir="/tmp")
+    made = Layout(run_dir=f"{root}/run", state_dir=f"{root}/state", data_dir=f"{root}/data")
+    make_tree(made)
+    yield made
+    shutil.rmtree(root)
+
+
+def picture(layout: Layout, camera: str, *, size: str = "320x240", rate: float = 30) -> Program:
+    """The test picture's program."""
+    options = testsrc.TestSrc.model_validate({"source": "testsrc", "mode": {"video_size": size, "framerate": rate}})
+    program = testsrc.build(options, testsrc.SourceContext(camera, layout)).program
+    assert program is not None
+    return program
+
+
+def camera_json(name: str, program: Program | None, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "program": f"source.{name}" if program else None,
+        "fingerprint": fingerprint(program.model_dump(mode="json")) if program else "",
+        "missing": "" if program else "no device with serial 1",
+        "on_demand": {"close_after": 0.5},
+        "start_timeout": 10.0,
+        "stall_timeout": 2.0,
+        "restart": RestartPolicy(base=0.2).model_dump(),
+        "description": {"driver": "test"},
+        **changes,
+    }
+
+
+@dataclass
+class Host:
+    """What a test acts on. `camera` does what the reconciler does."""
+
+    layout: Layout
+    supervisor: Supervisor
+    client: HubClient
+    sources: dict[str, str] = field(default_factory=dict)
+
+    async def start_hub(self, *flags: str) -> None:
+        program = Program(argv=(PYTHON, "-m", "vidops.hub", *self.layout.argv, *flags))
+        write_program(self.layout, "hub", program, "hub")
+        await self.supervisor.ensure(["hub"])
+        await self.supervisor.start("hub")
+        assert await self.client.ready(10), Path(self.layout.log_file("hub")).read_text()
+
+    async def camera(self, name: str, program: Program | None = None, **changes: Any) -> None:
+        document = camera_json(name, program, **changes)
+        if program is not None:
+            write_program(self.layout, f"source.{name}", program, document["fingerprint"])
+            await self.supervisor.ensure([f"source.{name}"])
+        Path(self.layout.camera_file(name)).write_text(json.dumps(document))
+        await self.client.apply(document)
+
+    async def process(self, program: str) -> ProcessState:
+        return await self.supervisor.state(program)
+
+    async def state(self, name: str) -> dict[str, Any]:
+        """As the hub says it now."""
+        return next(c for c in (await self.client.status())["cameras"] if c["name"] == name)
+
+    async def until_state(self, name: str, *wanted: str, timeout: float = 15) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+
+        async def reached() -> bool:
+            found.update(await self.state(name))
+            return found["state"] in wanted
+
+        await until(reached, f"{name} is {wanted}", timeout)
+        return found
+
+    def log(self, program: str) -> str:
+        path = Path(self.layout.log_file(program))
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+async def host(layout: Layout) -> AsyncIterator[Host]:
+    """supervisord and a hub run; everything is gone after the test."""
+    it = Host(layout, Supervisor(layout), HubClient(layout))
+    await it.supervisor.ensure_running()
+    try:
+        await it.client.start()
+        await it.start_hub()
+        yield it
+    finally:
+        await it.client.close()
+        await daemon.shutdown(layout)
+
+
+async def until(condition: Callable[[], Awaitable[object]], what: str, timeout: float = 10.0) -> None:
+    """Wait for a condition; fail with what it was."""
+    deadline = time.monotonic() + timeout
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {timeout:g}s: {what}"
+        await asyncio.sleep(0.01)
+
+
+def running_sources(layout: Layout) -> list[int]:
+    """Pids of every process that writes to an input socket of this layout, whoever started it."""
+    mark = f"unix:{layout.run_dir}/in/".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and mark in Path(f"/proc/{entry}/cmdline").read_bytes():
+                found.append(int(entry))
+    return found
