@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -190,8 +191,6 @@ trees = st.recursive(
 
 @given(st.dictionaries(st.text("xyz", min_size=1, max_size=3), trees, max_size=4))
 def test_json_is_read_as_json_reads_it(tree: dict[str, Any]) -> None:
-    import json
-
     assert data_of(json.dumps(tree, ensure_ascii=True)) == tree
 
 
@@ -202,8 +201,6 @@ def paths_in(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | i
 
 @given(st.dictionaries(st.text("xyz", min_size=1, max_size=3), trees, max_size=4), st.data())
 def test_leaving_parts_out_keeps_places(tree: dict[str, Any], draw: st.DataObject) -> None:
-    import json
-
     root, _ = read(json.dumps(tree).encode(), "f")
     gone = draw.draw(st.lists(st.sampled_from(paths_in(tree)), max_size=4))
     rest = without(root, gone)

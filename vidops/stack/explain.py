@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -102,6 +102,15 @@ class Explainer:
         self._catalogue = catalogue
         self._root = root
         self._data = data
+
+    def first(self, found: Iterable[Finding], most: int) -> list[Problem]:
+        """The problems of the first findings in the document: wording thousands takes time, and nobody reads them."""
+        placed = sorted(found, key=self._place)
+        return [self.problem(f) for f in placed[:most]]
+
+    def _place(self, found: Finding) -> tuple[str, int, int]:
+        mark = mark_of(self._root, found.path)
+        return mark.file, mark.line, mark.column
 
     def problem(self, found: Finding) -> Problem:
         path = found.path

@@ -53,10 +53,11 @@ def load(path: str, *, catalogue: Catalogue, env: Mapping[str, str], read: Read 
     stack, found = _typed(model, document.root, data)
     explainer = Explainer(model, catalogue, document.root, data)
     problems = [*document.problems]
-    problems.extend(explainer.problem(f) for f in found if not _within(f.path, document.failed))
-    problems.extend(_checked(model, catalogue, document, stack, found))
+    problems.extend(explainer.first((f for f in found if not _within(f.path, document.failed)), MAX_SHOWN))
+    if len(found) < MAX_SHOWN:
+        problems.extend(_checked(model, catalogue, document, stack, found))
     if problems or stack is None:
-        raise _error(document, problems)
+        raise _error(document, problems, len(found) - MAX_SHOWN)
     root = document.root
     return Loaded(stack, tuple(document.files), lambda at: mark_of(root, at))
 
@@ -125,11 +126,12 @@ def _within(path: DocPath, places: Sequence[DocPath]) -> bool:
     return any(path[: len(place)] == place for place in places)
 
 
-def _error(document: Document, problems: Iterable[Problem]) -> StackError:
+def _error(document: Document, problems: Iterable[Problem], beyond: int = 0) -> StackError:
+    """All problems in file order, or the first of them; `beyond` more are known of, but were not worded."""
     order = {file: i for i, file in enumerate(document.files)}
     found = sorted(dict.fromkeys(problems), key=lambda p: (order.get(p.mark.file, 0), p.mark.line, p.mark.column))
-    if len(found) > MAX_SHOWN:
-        mark = found[MAX_SHOWN].mark
-        more = Problem(mark, "", f"{len(found) - MAX_SHOWN} more problems from here on")
-        found = [*found[:MAX_SHOWN], more]
+    more = max(beyond, 0) + max(len(found) - MAX_SHOWN, 0)
+    if more:
+        found = found[:MAX_SHOWN]
+        found.append(Problem(found[-1].mark, "", f"{more} more problems from here on"))
     return StackError(found, document.files)

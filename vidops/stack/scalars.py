@@ -45,7 +45,7 @@ _LONGEST = 200
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds of "1h30m"; raises ValueError with what would be right."""
+    """Seconds of "1h30m", to the nanosecond; raises ValueError with what would be right."""
     if not isinstance(value, str) or len(value) > _LONGEST or not re.fullmatch(_DURATION, value):
         number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
         hint = f", for example {value}s" if number else ""
@@ -53,7 +53,7 @@ def parse_duration(value: Any) -> float:
     seconds = sum(float(n) * _DURATION_UNITS[u] for n, u in re.findall(r"([0-9.]+)([a-z]+)", value))
     if seconds > MAX_DURATION:
         raise ValueError("longer than a hundred years")
-    return seconds
+    return round(seconds, 9)
 
 
 def positive_duration(value: Any) -> float:
@@ -68,7 +68,7 @@ def format_duration(seconds: float) -> str:
     """The shortest of "90m", "250ms" or "0.0001s" that `parse_duration` reads as exactly `seconds`."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = round(seconds / _DURATION_UNITS[unit])
-        if count * _DURATION_UNITS[unit] == seconds and (count or unit == "s"):
+        if round(count * _DURATION_UNITS[unit], 9) == seconds and (count or unit == "s"):
             return f"{count}{unit}"
     return f"{Decimal(repr(seconds)):f}s"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from vidops.errors import Problem
@@ -51,7 +52,14 @@ class Subject:
 
     def whole(self, *path: str | int) -> bool:
         """Whether nothing is absent at, above or below `path`."""
-        return not any(gone[: len(path)] == path[: len(gone)] for gone in self.absent if gone)
+        gone, above = self._absent
+        return path not in above and not any(path[:i] in gone for i in range(1, len(path) + 1))
+
+    @cached_property
+    def _absent(self) -> tuple[set[DocPath], set[DocPath]]:
+        """The absent paths, and all that lead to them."""
+        gone = {path for path in self.absent if path}
+        return gone, {path[:i] for path in gone for i in range(len(path) + 1)}
 
     def guarded(self, path: DocPath, call: Callable[[], T]) -> T | None:
         """What a plugin's function gives; what it raises is a problem at `path`."""
