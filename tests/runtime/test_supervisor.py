@@ -95,6 +95,34 @@ async def test_stop_kills_the_process_group_of_a_program_that_ignores_its_signal
     await until(lambda: state(child) in "ZX", "the grandchild is gone")
 
 
+@pytest.mark.parametrize("signal", ["TERM", "INT"])
+async def test_a_stop_right_after_a_start_is_not_lost(supervisor: Supervisor, signal: str) -> None:
+    names = [f"source.cam-{number}" for number in range(20)]
+    for name in names:
+        write_program(
+            supervisor.layout, name, Program(argv=("sleep", "1000"), stop_signal=signal, stop_timeout=30), "f"
+        )
+
+    async def start_and_stop(name: str) -> None:
+        await supervisor.start(name)
+        await supervisor.stop(name, timeout=30)
+
+    began = time.monotonic()
+    await asyncio.gather(*map(start_and_stop, names))
+    assert time.monotonic() - began < 15
+    assert {state.state for state in (await supervisor.inventory()).values()} == {"STOPPED"}
+    assert "Traceback" not in "".join(text(supervisor.layout.log_file(name)) for name in names)
+
+
+async def test_a_program_starts_with_the_usual_signals(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "hub", "cat", "/proc/self/status")
+    await supervisor.start("hub")
+    log = supervisor.layout.log_file("hub")
+    await until(lambda: "SigCgt" in text(log), "its answer")
+    status = dict(line.split(":", 1) for line in text(log).splitlines())
+    assert (int(status["SigBlk"], 16), int(status["SigIgn"], 16)) == (0, 0)
+
+
 async def test_two_stops_at_once_both_wait_until_it_is_gone(supervisor: Supervisor) -> None:
     await make_program(
         supervisor, "hub", "sh", "-c", "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.05; done"

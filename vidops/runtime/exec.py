@@ -104,6 +104,13 @@ def die_with_parent() -> None:
         raise Refused(f"supervisord (pid {expected}) is gone, and this start with it")
 
 
+def default_signals() -> None:
+    """As a program expects them: let in what supervisord's plugin held back, ignore nothing that Python ignores."""
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_LIMIT if hard == resource.RLIM_INFINITY else min(FILES_LIMIT, hard)
@@ -113,6 +120,7 @@ def raise_file_limit() -> None:
 
 def main(path: str) -> None:
     die_with_parent()
+    default_signals()
     os.umask(0o077)
     try:
         with open(path, encoding="utf-8") as file:

@@ -9,6 +9,7 @@ Answers are JSON text: one string costs supervisord's XML writer a hundredth of 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,8 @@ from vidops.runtime.supervisor_events import EventServer, Waker
 PROTOCOL = 1
 """Raised when these calls change such that an older control plane cannot use them, or a newer one those."""
 SIGNALS = frozenset({"TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"})
+
+HELD = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2})
 
 
 def make(supervisord: Any, run_dir: str) -> VidopsInterface:
@@ -144,7 +147,7 @@ class VidopsInterface:
         if process.state in STOPPED_STATES:
             if process.state == ProcessStates.UNKNOWN:
                 process.change_state(ProcessStates.STOPPED)
-            process.spawn()
+            _spawn(process)
             process.transition()
             if not process.pid:
                 raise RPCError(Faults.SPAWN_ERROR, f"{name}: {process.spawnerr}")
@@ -174,6 +177,23 @@ class VidopsInterface:
             raise RPCError(Faults.NOT_RUNNING, f"{name} does not run")
         process.signal(getattr(signal, f"SIG{signal_name}"))
         return json.dumps(_describe(process))
+
+
+def _spawn(process: Any) -> None:
+    """Start a process such that no signal to it is lost, however early it is sent.
+
+    Until its exec, the child has supervisord's signal handlers, which would swallow it: so signals stay pending until
+    the shim lets them in. And a signal to its process group finds none until the child has made it: so both make it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        process.spawn()
+        if process.pid:
+            # It has made it and executed already, or has ended.
+            with contextlib.suppress(PermissionError, ProcessLookupError):
+                os.setpgid(process.pid, process.pid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _describe(process: Any) -> list[object]:
