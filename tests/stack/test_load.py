@@ -255,7 +255,7 @@ def test_an_empty_catalogue_still_explains() -> None:
 def test_errors_are_in_file_order_and_counted_when_too_many() -> None:
     errors = errors_of("devices:\n" + "".join(f"  c{i}: {{source: nothing}}\n" for i in range(500)))
     assert len(errors) == MAX_SHOWN + 1
-    assert errors[-1] == "stack.yaml:203:18: 300 more problems from here on"
+    assert errors[-1] == "stack.yaml:202:18: 300 more problems from here on"
     lines = [int(e.split(":")[1]) for e in errors]
     assert lines == sorted(lines)
 

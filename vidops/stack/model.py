@@ -39,6 +39,7 @@ class Mode(Options):
     input_format: str | None = None
     """A V4L2 pixel format by FFmpeg's name, for example mjpeg or yuyv422."""
     video_size: VideoSize | None = None
+    """WIDTHxHEIGHT in pixels."""
     framerate: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Frames a second."""
 
@@ -80,13 +81,13 @@ class Node(Options):
 
 
 class Loopback(Options):
-    """A graph; `nodes` is typed by the catalogue in the made model."""
+    """A graph that makes virtual cameras out of cameras; `nodes` is typed in the made model."""
 
     nodes: dict[Name, Any]
 
 
 class Gateway(Options):
-    """Fields of a gateway that no plugin contributes; `chain` and `routes` are typed in the made model."""
+    """An HTTP server; `chain` and `routes` are typed in the made model."""
 
     bind: Bind | Annotated[list[Bind], Field(min_length=1)]
     """`host:port`, `[v6]:port` or `unix:/path`; one or several."""

@@ -45,10 +45,20 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
 
     chain: Any = (list[Annotated[Any, link]], Field(default_factory=list, description=_CHAIN))
     loopback = create_model(
-        "Loopback", __base__=Loopback, __doc__=Loopback.__doc__, nodes=(dict[Name, Annotated[Any, node]], ...)
+        "Loopback",
+        __base__=Loopback,
+        __doc__=Loopback.__doc__,
+        nodes=(
+            dict[Name, Annotated[Any, node]],
+            Field(description="By name; filters and sinks say whose frames they take."),
+        ),
     )
     route = create_model(
-        "Route", __base__=Route, __doc__=Route.__doc__, chain=chain, handler=(Annotated[Any, handler], ...)
+        "Route",
+        __base__=Route,
+        __doc__=Route.__doc__,
+        chain=chain,
+        handler=(Annotated[Any, handler], Field(description="What answers.")),
     )
     gateway = create_model(
         "Gateway",
