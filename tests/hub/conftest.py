@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vidops_plugins.sources import testsrc
 
 from vidops.ports import ProcessState
 from vidops.resources.layout import Layout
@@ -27,6 +26,7 @@ from vidops.runtime.hubclient import HubClient
 from vidops.runtime.locks import make_tree
 from vidops.runtime.programs import write_program
 from vidops.runtime.supervisor import Supervisor
+from vidops_plugins.sources import testsrc
 
 
 @pytest.fixture
