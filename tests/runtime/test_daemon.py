@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -200,9 +201,9 @@ daemon.become_supervisord(Layout(*sys.argv[1:]))
 """
 
 
-def in_foreground(layout: Layout) -> subprocess.Popen[bytes]:
+def in_foreground(layout: Layout, **env: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", FOREGROUND, layout.run_dir, layout.state_dir, layout.data_dir]
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **env})
 
 
 async def end(*processes: subprocess.Popen[bytes]) -> None:
@@ -246,6 +247,40 @@ async def test_a_service_managers_restart_is_waited_for(layout: Layout) -> None:
     assert await daemon.ensure_running(layout) != own
     assert time.monotonic() - began < 5
     await daemon.shutdown(layout)
+
+
+async def test_one_that_is_not_ours_to_start_is_waited_for_and_not_started(layout: Layout) -> None:
+    with pytest.raises(TemporaryError) as error:
+        await daemon.ensure_running(layout, patience=0.2, start=False)
+    assert error.value.reason == "SupervisorDown"
+    waiting = asyncio.ensure_future(daemon.ensure_running(layout, start=False))
+    process = in_foreground(layout)
+    try:
+        assert await waiting == process.pid
+    finally:
+        await end(process)
+        await daemon.shutdown(layout)
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+async def test_the_service_manager_is_told_and_nobody_else_can(layout: Layout, abstract: bool) -> None:
+    name = f"{layout.run_dir}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name[1:] if abstract else name)
+        manager.settimeout(10)
+        process = in_foreground(layout, NOTIFY_SOCKET="@" + name[1:] if abstract else name)
+        try:
+            assert await asyncio.to_thread(manager.recv, 100) == b"READY=1"
+            # Ready is ready: it answers at once, and keeps the way to its manager to itself.
+            assert await daemon.supervisord_pid(layout) == process.pid
+            supervisor = Supervisor(layout)
+            await make_program(supervisor, "hub", "env")
+            await supervisor.start("hub")
+            await until(lambda: "VIDOPS_PROGRAM=hub" in text(layout.log_file("hub")), "its environment")
+            assert "NOTIFY_SOCKET" not in text(layout.log_file("hub"))
+        finally:
+            await end(process)
+            await daemon.shutdown(layout)
 
 
 async def test_one_of_another_owner_is_refused(supervisor: Supervisor) -> None:

@@ -19,6 +19,7 @@ from vidops.errors import AlreadyRunningError, PermanentError, TemporaryError
 from vidops.planning.render import supervisord_conf
 from vidops.resources.layout import Layout
 from vidops.runtime.files import atomic_write, read_bounded, write_if_changed
+from vidops.runtime.notify import FROM_MANAGER
 from vidops.runtime.procfs import descends, environment, kill_owned, owned, wait_for_exit
 from vidops.runtime.rpc import call
 
@@ -28,9 +29,6 @@ START_TIMEOUT = 20.0
 """Seconds that a supervisord may take to answer, before it counts as hanging and is replaced."""
 PROTOCOL = 1
 """Of `runtime.supervisor_plugin`."""
-
-# What a service manager tells its one direct child, and nobody below.
-_NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def owner_token(layout: Layout) -> str:
@@ -52,8 +50,11 @@ def foreground_argv(layout: Layout) -> list[str]:
 
 
 def foreground_environment(layout: Layout) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    return {**env, "VIDOPS_OWNER": owner_token(layout), "VIDOPS_PROGRAM": PROGRAM}
+    return {**os.environ, "VIDOPS_OWNER": owner_token(layout), "VIDOPS_PROGRAM": PROGRAM}
+
+
+def _daemon_environment(layout: Layout) -> dict[str, str]:
+    return {name: value for name, value in foreground_environment(layout).items() if name not in FROM_MANAGER}
 
 
 def become_supervisord(layout: Layout) -> NoReturn:
@@ -106,23 +107,26 @@ async def supervisord_pid(layout: Layout, timeout: float = 10.0) -> int:
     return pid
 
 
-async def ensure_running(layout: Layout, patience: float = START_TIMEOUT) -> int:
+async def ensure_running(layout: Layout, patience: float = START_TIMEOUT, *, start: bool = True) -> int:
     """Make sure that a supervisord answers, and return its pid. The runtime directory's tree must be there.
 
     One that runs is adopted, with all that it runs. Where none does, one is started, which outlives this process.
     One that is there and does not answer, and a service manager that is to start one (`become_supervisord`), are
     given `patience` seconds first. Processes with our token that do not descend from the supervisord are killed.
+    start: False where supervisord is somebody else's to start, always; then one that hangs is only ended.
     Raises `TemporaryError` where none can be had.
     """
     async with _alone(layout):
-        return await _ensure_running(layout, patience)
+        return await _ensure_running(layout, patience, start)
 
 
-async def _ensure_running(layout: Layout, patience: float) -> int:
+async def _ensure_running(layout: Layout, patience: float, start: bool) -> int:
     try:
-        pid = await _await_answer(layout, patience)
+        pid = await _await_answer(layout, patience, wait=not start)
     except TemporaryError:
         await asyncio.to_thread(sweep, layout, 0)
+        if not start:
+            raise
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_mark(layout))
         try:
@@ -153,15 +157,18 @@ async def _alone(layout: Layout) -> AsyncIterator[None]:
         os.close(descriptor)
 
 
-async def _await_answer(layout: Layout, patience: float) -> int:
-    """Ask; where a supervisord of ours does not answer (yet, or any more), or somebody starts it, give it time."""
+async def _await_answer(layout: Layout, patience: float, *, wait: bool) -> int:
+    """Ask; where a supervisord of ours does not answer (yet, or any more), or somebody starts it, give it time.
+
+    wait: give it time in any case.
+    """
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience
     while True:
         try:
             return await supervisord_pid(layout, timeout=max(0.1, deadline - clock()))
         except TemporaryError:
-            if clock() > deadline or not await asyncio.to_thread(_expected, layout):
+            if clock() > deadline or not (wait or await asyncio.to_thread(_expected, layout)):
                 raise
         await asyncio.sleep(0.05)
 
@@ -187,7 +194,7 @@ def _spawn(layout: Layout) -> None:
     try:
         result = subprocess.run(
             _argv(layout),
-            env=foreground_environment(layout),
+            env=_daemon_environment(layout),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

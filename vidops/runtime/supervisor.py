@@ -34,9 +34,9 @@ class Supervisor:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
-    async def ensure_running(self) -> int:
+    async def ensure_running(self, *, start: bool = True) -> int:
         """See `daemon.ensure_running`."""
-        return await daemon.ensure_running(self.layout)
+        return await daemon.ensure_running(self.layout, start=start)
 
     async def shutdown(self, timeout: float = 30.0) -> None:
         """See `daemon.shutdown`."""

@@ -25,6 +25,7 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from vidops.planning.render import PROGRAM_PATTERN
 from vidops.runtime.exec import raise_file_limit
+from vidops.runtime.notify import forget_manager, notify
 from vidops.runtime.supervisor_events import EventServer, Waker
 
 PROTOCOL = 1
@@ -55,6 +56,8 @@ class VidopsInterface:
     def _running(self, event: object) -> None:
         # Only now: before, supervisord may still become its own child. The shim compares its parent with this.
         os.environ["VIDOPS_SUPERVISOR_PID"] = str(os.getpid())
+        notify("READY=1")
+        forget_manager()
 
     def _stopping(self, event: object) -> None:
         # supervisord would stop one group after the other; all at once takes the time of the slowest.
