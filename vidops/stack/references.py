@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -43,7 +44,18 @@ def references(value: Any, shape: Any = Any, path: DocPath = ()) -> Iterator[tup
             yield from references(item, inner, (*path, i))
 
 
+@lru_cache(maxsize=512)
 def _fields(model: type[BaseModel]) -> dict[str, tuple[str, Any]]:
-    """Name in the file → attribute and annotation."""
+    """Name in the file → attribute and annotation, of the fields that a reference can be in."""
     attributes = {info.alias or name: name for name, info in model.model_fields.items()}
-    return {name: (attributes[name], annotated(info)) for name, info in fields_of(model).items()}
+    shapes = {name: annotated(info) for name, info in fields_of(model).items()}
+    return {name: (attributes[name], shape) for name, shape in shapes.items() if _may_refer(shape)}
+
+
+def _may_refer(shape: Any) -> bool:
+    if get_origin(shape) is Annotated:
+        inner, *metadata = get_args(shape)
+        return any(isinstance(m, Reference) for m in metadata) or _may_refer(inner)
+    if isinstance(shape, type) and get_origin(shape) is None:
+        return issubclass(shape, BaseModel) or shape in (dict, list, tuple, object)
+    return shape is Any or any(_may_refer(part) for part in get_args(shape))

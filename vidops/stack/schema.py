@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
@@ -35,19 +35,19 @@ def json_schema(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def _make(catalogue: Catalogue) -> type[StackBase]:
-    source = Tagged("source", "source", _own(catalogue.sources.values(), Device, "source"))
-    captures = _own(catalogue.captures.values(), Capture, "type", DEFAULT_CAPTURE)
+    source = Tagged("source", "source", _Choices(catalogue.sources.values(), Device, "source"))
+    captures = _Choices(catalogue.captures.values(), Capture, "type", DEFAULT_CAPTURE)
     capture = Tagged("type", "capture type", captures, DEFAULT_CAPTURE)
-    node = Tagged("type", "node type", _own(catalogue.nodes.values(), Node, "type"))
-    links = _own(catalogue.middleware.values(), Options, "type")
+    node = Tagged("type", "node type", _Choices(catalogue.nodes.values(), Node, "type"))
+    links = _Choices(catalogue.middleware.values(), Options, "type")
     link = Tagged("type", "middleware", links, names=True, known=tuple(links))
-    handler = Tagged("type", "handler", _own(catalogue.handlers.values(), Options, "type"))
+    handler = Tagged("type", "handler", _Choices(catalogue.handlers.values(), Options, "type"))
 
     chain: Any = (list[Annotated[Any, link]], Field(default_factory=list, description=_CHAIN))
     loopback = create_model(
         "Loopback",
         __base__=Loopback,
-        __doc__=Loopback.__doc__,
+        __doc__="A graph that makes virtual cameras out of cameras.",
         nodes=(
             dict[Name, Annotated[Any, node]],
             Field(description="By name; filters and sinks say whose frames they take."),
@@ -56,14 +56,14 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
     route = create_model(
         "Route",
         __base__=Route,
-        __doc__=Route.__doc__,
+        __doc__="A path and what answers there.",
         chain=chain,
         handler=(Annotated[Any, handler], Field(description="What answers.")),
     )
     gateway = create_model(
         "Gateway",
         __base__=Gateway,
-        __doc__=Gateway.__doc__,
+        __doc__="An HTTP server.",
         chain=chain,
         tls=(TLS | None, Field(None, description="Serve HTTPS.")),
         routes=(list[route], Field(description="The first that fits a request answers it.")),
@@ -87,16 +87,29 @@ def _section(entry: Any, description: str) -> tuple[Any, Any]:
     return Annotated[dict[Name, entry], OrEmpty()], Field(default_factory=dict, description=description)
 
 
-def _own(types: Iterable[Any], base: type[Options], key: str, default: str = "") -> dict[str, type[BaseModel]]:
-    """The options class of each type, with `key` narrowed to the type's name.
+class _Choices(Mapping[str, type[BaseModel]]):
+    """The options class of each type, with `key` narrowed to the type's name; made when it is first asked for.
 
-    One that is no subclass of `base` is left out: what names it is an error then, and nothing else.
+    A class takes milliseconds, and a stack uses few of them. One that is no subclass of `base` is left out: what
+    names it is an error then, and nothing else.
     """
-    return {
-        kind.name: _narrowed(kind, key, default=default)
-        for kind in types
-        if isinstance(kind.options, type) and issubclass(kind.options, base)
-    }
+
+    def __init__(self, types: Iterable[Any], base: type[Options], key: str, default: str = "") -> None:
+        self._kinds = {t.name: t for t in types if isinstance(t.options, type) and issubclass(t.options, base)}
+        self._key = key
+        self._default = default
+        self._made: dict[str, type[BaseModel]] = {}
+
+    def __getitem__(self, name: str) -> type[BaseModel]:
+        if name not in self._made:
+            self._made[name] = _narrowed(self._kinds[name], self._key, default=self._default)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
 
 
 def _narrowed(kind: Any, key: str, *, default: str) -> type[BaseModel]:
