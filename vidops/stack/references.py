@@ -57,5 +57,5 @@ def _may_refer(shape: Any) -> bool:
         inner, *metadata = get_args(shape)
         return any(isinstance(m, Reference) for m in metadata) or _may_refer(inner)
     if isinstance(shape, type) and get_origin(shape) is None:
-        return issubclass(shape, BaseModel) or shape in (dict, list, tuple, object)
+        return issubclass(shape, BaseModel) or shape in (Any, dict, list, tuple, object)
     return shape is Any or any(_may_refer(part) for part in get_args(shape))
