@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import HandlerType, hookimpl
-from vidops_plugins.handlers import devices, health, recordings, respond, snapshot, status, stream
+from vidops_plugins.handlers import console, devices, health, recordings, respond, snapshot, status, stream
 
 
 @hookimpl
@@ -16,6 +16,7 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("devices", devices.Devices, devices.build, summary="The cameras and their states, as JSON."),
         HandlerType("recordings", recordings.Recordings, recordings.build, summary="Recordings: list and files."),
         HandlerType("status", status.Status, status.build, summary="What the control plane says, as JSON."),
+        HandlerType("console", console.Console, console.build, summary="A page: live cameras, states, recordings."),
         HandlerType("health", health.Health, health.build, summary="Probes: /livez and /readyz."),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )
