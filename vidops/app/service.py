@@ -25,6 +25,8 @@ from vidops.reconcile.engine import Engine
 from vidops.reconcile.host import Host, until
 from vidops.reconcile.observer import Observer
 from vidops.reconcile.watch import changes
+from vidops.resources.conditions import Health, Status
+from vidops.resources.resource import Ref
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime import daemon
 from vidops.runtime.clock import SystemClock
@@ -41,6 +43,7 @@ log = logging.getLogger("vidops")
 
 SWEEP_EVERY = 0.5
 """Seconds; with a recorder's part_duration this is what a power cut may cost."""
+OBSERVE_EVERY = 1.0
 CHECK_EVERY = 5.0
 """Seconds between looks for what no event told of, and between questions to gateways and hub."""
 PATIENCE = 3
@@ -100,7 +103,10 @@ class Service:
             scan=self.devices.scan,
         )
         self.consumed: dict[int, int] = {}
-        self.observer = Observer(self.engine, lambda pid: self.consumed.get(pid, 0))
+        self.turns: list[tuple[Ref, Status, Status]] = []
+        self.observer = Observer(
+            self.engine, lambda pid: self.consumed.get(pid, 0), lambda *turn: self.turns.append(turn)
+        )
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -111,6 +117,7 @@ class Service:
             try:
                 self.supervisor_pid = await daemon.ensure_running(self.layout)
                 await self.hub.start()
+                self.hub.on_change(self.engine.changed.set)
                 listening = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
                     events = group.create_task(self._events(), name="events")
@@ -125,6 +132,7 @@ class Service:
                         self.ready(self)
                         loops: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
                             self.engine.run,
+                            self._observe,
                             self._watch_files,
                             self._watch_devices,
                             self._check,
@@ -203,6 +211,21 @@ class Service:
                 log.warning("no supervisord: %s", error)
                 await asyncio.sleep(1.0)
                 self.lost.set()
+
+    async def _observe(self) -> None:
+        """Look whenever something may have changed, and every second for what changes with time alone; what turned
+        is logged and remembered."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OBSERVE_EVERY):
+                    await self.engine.changed.wait()
+            self.engine.changed.clear()
+            self.observer.observe()
+            turns, self.turns = self.turns, []
+            for ref, before, after in turns:
+                text = f"{before.health}/{before.reason} -> {after.health}/{after.reason}: {after.message}".rstrip(": ")
+                log.log(logging.INFO if after.health is Health.HEALTHY else logging.WARNING, "%s: %s", ref, text)
+                await asyncio.to_thread(self.state.event, after.reason, str(ref), text)
 
     async def _watch_files(self) -> None:
         async for _ in changes(self._files, self.stopping):

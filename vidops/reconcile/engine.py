@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from vidops.errors import Problem, StackError, VidopsError
 from vidops.planning.plan import Action, Applied, Plan, plan
@@ -22,8 +21,9 @@ from vidops.reconcile.drivers import Driver
 from vidops.reconcile.healing import Healer
 from vidops.reconcile.host import Host
 from vidops.reconcile.ledger import Ledger
-from vidops.resources.resource import Ref, Resource
+from vidops.resources.resource import Ref, Resource, Spec
 from vidops.resources.restart import RestartPolicy
+from vidops.resources.specs import CaptureSpec, LoopbackSpec
 from vidops.runtime.state import Revision
 
 log = logging.getLogger("vidops.reconcile")
@@ -86,9 +86,10 @@ class Engine:
         self.memory = Memory()
         self.changed = asyncio.Event()
         """Set whenever status may have changed."""
-        self.healer = Healer(host, self._policy_of, self.changed.set)
+        self.healer = Healer(host, self._policy_of, self._held, self.changed.set)
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
         self._notes: list[tuple[Ref, Applied | None]] = []
+        self._specs: tuple[Sequence[Resource], dict[str, Spec]] = ((), {})
         self._retry: asyncio.TimerHandle | None = None
         self._retry_pause = RETRY_FIRST
         self.applier = Applier(drivers, self.memory.applied, self._noted)
@@ -283,11 +284,18 @@ class Engine:
         self._retry_pause = min(self._retry_pause * 2, RETRY_CAP)
 
     def _policy_of(self, program: str) -> RestartPolicy:
-        for resource in self.memory.good:
-            if resource.ref.program == program:
-                spec: Any = resource.spec
-                return getattr(spec, "restart", RestartPolicy())
-        return RestartPolicy()
+        return getattr(self._spec_of(program), "restart", RestartPolicy())
+
+    def _held(self, program: str) -> bool:
+        """Whether what it reads from is away: the hub, or its camera in it."""
+        spec = self._spec_of(program)
+        return isinstance(spec, CaptureSpec | LoopbackSpec) and spec.camera not in self.host.cameras()
+
+    def _spec_of(self, program: str) -> Spec | None:
+        good = self.memory.good
+        if self._specs[0] is not good:
+            self._specs = (good, {r.ref.program: r.spec for r in good})
+        return self._specs[1].get(program)
 
     async def close(self) -> None:
         if self._retry is not None:

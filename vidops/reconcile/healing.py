@@ -17,6 +17,7 @@ from vidops.reconcile.host import Host
 from vidops.resources.restart import Backoff, RestartPolicy
 from vidops.runtime.tasks import Tasks
 
+HELD_PAUSE = 0.02
 ENDED = ("EXITED", "FATAL", "STOPPED", "UNKNOWN")
 
 
@@ -32,17 +33,23 @@ class Patient:
 
 
 class Healer:
-    """Restarts wanted programs. `policy_of(program)` gives the policy; `changed` is called after each event."""
+    """Restarts wanted programs. `policy_of(program)` gives the policy; `changed` is called after each event.
+
+    `held(program)`: it cannot work now, for a reason outside of it (its hub is away). Its end is no failure of its
+    own then, and its start waits.
+    """
 
     def __init__(
         self,
         host: Host,
         policy_of: Callable[[str], RestartPolicy],
+        held: Callable[[str], bool],
         changed: Callable[[], None],
         dice: Callable[[], float] = random.random,
     ) -> None:
         self.host = host
         self.policy_of = policy_of
+        self.held = held
         self.changed = changed
         self.dice = dice
         self.patients: dict[str, Patient] = {}
@@ -64,9 +71,10 @@ class Healer:
         if event.state in ("STARTING", "RUNNING"):
             patient.started = now
         elif event.state in ENDED and event.program in self.host.wanted and patient.timer is None:
-            policy = self.policy_of(event.program)
-            ran_for = now - patient.started if patient.started else 0.0
-            patient.backoff = patient.backoff.failed(policy, now=now, ran_for=ran_for, chance=self.dice())
+            if not self.held(event.program):
+                policy = self.policy_of(event.program)
+                ran_for = now - patient.started if patient.started else 0.0
+                patient.backoff = patient.backoff.failed(policy, now=now, ran_for=ran_for, chance=self.dice())
             patient.timer = self.tasks.start(self._restart(event.program, patient), f"heal {event.program}")
         self.changed()
 
@@ -86,6 +94,9 @@ class Healer:
                 await clock.sleep(max(0.0, patient.backoff.next_start - clock.monotonic()))
                 if program not in self.host.wanted:
                     return
+                if self.held(program):
+                    await clock.sleep(HELD_PAUSE)
+                    continue
                 try:
                     state = await self.host.state_of(program)
                     if state is not None and state.running:

@@ -13,6 +13,8 @@ from vidops.resources.conditions import Status
 from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
 
+UNKNOWN = Status()
+
 
 @dataclass(slots=True)
 class Progress:
@@ -24,10 +26,12 @@ class Progress:
 
 @dataclass
 class Observer:
-    """Holds what was observed last. `consumed(pid)`: frames that the hub delivered to a process so far."""
+    """Holds what was observed last. `consumed(pid)`: frames that the hub delivered to a process so far.
+    `turned(ref, before, after)` is told of every change of health or reason."""
 
     engine: Engine
     consumed: Callable[[int], int]
+    turned: Callable[[Ref, Status, Status], None]
     states: dict[str, ProcessState] = field(default_factory=dict)
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
@@ -44,7 +48,7 @@ class Observer:
         self.states = dict(await self.engine.host.processes.inventory())
 
     def observe(self) -> list[tuple[Resource, Status]]:
-        """Every desired resource with its status now. Events of changed health are the caller's to send."""
+        """Every desired resource with its status now."""
         memory = self.engine.memory
         cameras = self.engine.host.cameras()
         resources = memory.compiled.resources if memory.compiled else memory.good
@@ -59,6 +63,10 @@ class Observer:
                 now=now,
                 working=memory.working,
             )
+        for ref, status in found.items():
+            before = self.statuses.get(ref, UNKNOWN)
+            if (before.health, before.reason) != (status.health, status.reason):
+                self.turned(ref, before, status)
         self.statuses = found
         self.progress = {ref: p for ref, p in self.progress.items() if ref in found}
         return [(r, found[r.ref]) for r in resources]
