@@ -108,6 +108,37 @@ def test_what_cannot_be_executed(tmp_path: Path, argv: Any, code: int, says: str
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env": {"A": 1}},
+        {"env": ["A"]},
+        {"env": {"A=B": "nul\0"}},
+        {"secret_env": {"A": "B"}},
+        {"secret_env": 7},
+        {"directories": [1]},
+        {"directories": None},
+        {"argv": ["a\0b"]},
+        {"owner": 1},
+    ],
+)
+def test_a_spec_of_the_wrong_shape_is_one_line(tmp_path: Path, changes: dict[str, Any]) -> None:
+    result = run(tmp_path, **{"argv": ["true"], **changes})
+    assert result.returncode in (78, 126)
+    assert result.stderr.startswith("vidops: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null", "{", '"x"', "\xff"])
+def test_a_file_that_is_no_spec(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "spec.json"
+    path.write_bytes(content.encode("latin-1"))
+    argv = [sys.executable, "-I", "-S", shim.__file__, str(path)]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (78, 1), result.stderr
+    assert "apply the stack file again" in result.stderr
+
+
 def test_directories_are_made_for_the_owner_alone(tmp_path: Path) -> None:
     made = tmp_path / "a" / "b"
     assert run(tmp_path, directories=[str(made)]).returncode == 0

@@ -49,6 +49,16 @@ def test_a_second_one_is_told_whose_and_where_and_a_kill_frees_it(layout: Layout
     lock.release()
 
 
+def test_what_a_killed_one_had_half_written_is_removed(layout: Layout) -> None:
+    half = Path(f"{layout.spec_file('hub')}.0badcafe.new")
+    whole = Path(layout.spec_file("hub"))
+    half.write_text("{")
+    whole.write_text("{}")
+    RunLock.acquire(layout, stack="s").release()
+    assert not half.exists()
+    assert whole.exists()
+
+
 def test_looking_does_not_keep_others_from_taking(layout: Layout) -> None:
     for _ in range(50):
         assert find_holder(layout) is None

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 from vidops.errors import AlreadyRunningError, PermanentError, TemporaryError
-from vidops.planning.render import supervisord_conf
+from vidops.planning.render import PROTOCOL, supervisord_conf
 from vidops.resources.layout import Layout
 from vidops.runtime.files import atomic_write, read_bounded, write_if_changed
 from vidops.runtime.notify import FROM_MANAGER
@@ -27,8 +27,6 @@ PROGRAM = "supervisord"
 """`VIDOPS_PROGRAM` of supervisord itself."""
 START_TIMEOUT = 20.0
 """Seconds that a supervisord may take to answer, before it counts as hanging and is replaced."""
-PROTOCOL = 1
-"""Of `runtime.supervisor_plugin`."""
 
 
 def owner_token(layout: Layout) -> str:

@@ -159,3 +159,9 @@ if __name__ == "__main__":
     except Refused as refused:
         sys.stderr.write(f"vidops: {refused}\n")
         sys.exit(refused.code)
+    except (TypeError, ValueError, AttributeError) as error:
+        # Valid JSON of the wrong shape, deep inside: nobody but a hand has written that.
+        sys.stderr.write(
+            f"vidops: cannot use {sys.argv[1]}: {error}: apply the stack file again, it writes this anew\n"
+        )
+        sys.exit(EX_CONFIG)

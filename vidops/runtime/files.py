@@ -6,6 +6,9 @@ import contextlib
 import os
 import secrets
 
+UNFINISHED = ".new"
+"""What the name of a file ends with while it is written."""
+
 
 def atomic_write(path: str, data: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Put `data` at `path` such that a reader sees the old content or the new, never a part.
@@ -14,7 +17,7 @@ def atomic_write(path: str, data: bytes | str, *, mode: int = 0o600, durable: bo
     need not). Raises `OSError`.
     """
     content = data.encode() if isinstance(data, str) else data
-    temporary = f"{path}.{secrets.token_hex(4)}.new"
+    temporary = f"{path}.{secrets.token_hex(4)}{UNFINISHED}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with open(descriptor, "wb") as file:

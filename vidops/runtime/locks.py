@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from vidops.errors import AlreadyRunningError, PermanentError
 from vidops.resources.layout import SOCKET_PATH_LIMIT, Layout
+from vidops.runtime.files import UNFINISHED
 
 LONGEST_NAME = 48
 """Of an entry of the stack file (`stack.scalars.Name`), which becomes a socket's name."""
@@ -88,6 +89,7 @@ class RunLock:
             _take(descriptor, layout)
             lock = cls(layout, descriptor, Holder(os.getpid(), _user(os.geteuid()), stack, time.time(), address))
             lock._write()
+            _remove_unfinished(layout)
         except BaseException:
             os.close(descriptor)
             raise
@@ -118,6 +120,15 @@ class RunLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _remove_unfinished(layout: Layout) -> None:
+    """What `files.atomic_write` had not finished when an earlier holder was killed."""
+    for directory in layout.directories:
+        for name in os.listdir(directory):
+            if name.endswith(UNFINISHED):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
 
 
 def find_holder(layout: Layout) -> Holder | None:

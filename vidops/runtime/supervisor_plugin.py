@@ -23,13 +23,11 @@ from supervisor.options import UnhosedConfigParser
 from supervisor.states import STOPPED_STATES, ProcessStates, getProcessStateDescription
 from supervisor.xmlrpc import Faults, RPCError
 
-from vidops.planning.render import PROGRAM_PATTERN
+from vidops.planning.render import PROGRAM_PATTERN, PROTOCOL
 from vidops.runtime.exec import raise_file_limit
 from vidops.runtime.notify import forget_manager, notify
 from vidops.runtime.supervisor_events import EventServer, Waker
 
-PROTOCOL = 1
-"""Raised when these calls change such that an older control plane cannot use them, or a newer one those."""
 SIGNALS = frozenset({"TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"})
 
 HELD = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2})
