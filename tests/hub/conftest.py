@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from vidops.errors import TemporaryError
 from vidops.ports import ProcessState
 from vidops.resources.layout import Layout
 from vidops.resources.resource import fingerprint
@@ -96,8 +97,10 @@ class Host:
         found: dict[str, Any] = {}
 
         async def reached() -> bool:
-            found.update(await self.state(name))
-            return found["state"] in wanted
+            # A hub that is being started does not answer yet.
+            with contextlib.suppress(TemporaryError):
+                found.update(await self.state(name))
+            return found.get("state") in wanted
 
         await until(reached, f"{name} is {wanted}", timeout)
         return found

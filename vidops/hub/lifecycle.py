@@ -204,6 +204,11 @@ def framed(life: Life, now: float) -> Life:
     return replace(life, state=CameraState.ONLINE, reason="Online", message="", last_frame=now)
 
 
+def stalled(life: Life, *, message: str) -> Life:
+    """It lives and delivers nothing: told at once, as its end may take a kill."""
+    return replace(life, state=CameraState.STALLED, reason="Stalled", message=message)
+
+
 def stopped(rules: Rules, life: Life, now: float) -> Life:
     """It was stopped on purpose, and is gone."""
     return _at_rest(rules, _gone(life), now)

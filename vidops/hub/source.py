@@ -21,6 +21,8 @@ log = logging.getLogger("vidops.hub")
 
 RETRY_FIRST, RETRY_MOST = 0.1, 2.0
 """Seconds between questions to a supervisord that does not answer; its return is told by its events, too."""
+STOP_TIMEOUT, END_TIMEOUT = 10.0, 1.0
+"""Seconds from asking a process to end to killing it: one that does its work, and one that does not."""
 AWAY = ("SupervisorDown", "SupervisorBusy", "SupervisorFault", "Stopping")
 """Reasons that say something of supervisord and nothing of the camera."""
 
@@ -175,7 +177,10 @@ class Source:
 
     async def _stop(self, decision: Decision) -> None:
         # What happens to a run while it is stopped belongs to that run; when this returns it is gone.
-        await self._processes.stop(str(self.life.program))
+        if decision.reason == "Stalled":
+            self._become(lifecycle.stalled(self.life, message=decision.message))
+        timeout = STOP_TIMEOUT if decision.do is Do.STOP else END_TIMEOUT
+        await self._processes.stop(str(self.life.program), timeout)
         self._pause = RETRY_FIRST
         self._closed()
         if decision.do is Do.STOP:
