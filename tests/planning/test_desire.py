@@ -1,0 +1,149 @@
+"""From stacks to resources: what is written in another way is desired in the same way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.planning.worlds import applied_of, shuffled
+from tests.stack.support import built_ins, load_text, resources_of
+from vidops.errors import PermanentError, StackError
+from vidops.planning.plan import plan
+from vidops.resources.catalogue import Catalogue, SourceBuild, SourceType
+from vidops.resources.resource import Resource
+from vidops.stack.model import Device
+
+names = st.sampled_from(["door", "back", "side", "gate"])
+devices = st.dictionaries(
+    names,
+    st.fixed_dictionaries(
+        {"source": st.just("testsrc")},
+        optional={
+            "always_on": st.booleans(),
+            "quality": st.integers(2, 31),
+            "start_timeout": st.sampled_from(["10s", "1m", "1500ms"]),
+            "mode": st.fixed_dictionaries(
+                {}, optional={"framerate": st.integers(1, 30), "video_size": st.sampled_from(["640x360", "320x180"])}
+            ),
+            "on_demand": st.fixed_dictionaries({}, optional={"close_after": st.sampled_from(["0s", "10s"])}),
+        },
+    ),
+    min_size=1,
+)
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> dict[str, Any]:
+    """Stacks of the built-in types, as data."""
+    cameras = draw(devices)
+    some = st.sampled_from(sorted(cameras))
+    recordings = st.fixed_dictionaries(
+        {"device": some},
+        optional={"segment": st.fixed_dictionaries({}, optional={"duration": st.sampled_from(["60s", "30s"])})},
+    )
+    graph = st.builds(
+        lambda camera, text: {
+            "nodes": {
+                "cam": {"type": "camera", "device": camera},
+                "change": {"type": "filter", "in": "cam", "filter": text},
+                "out": {"type": "camera_out", "in": "change"},
+            }
+        },
+        some,
+        st.sampled_from(["hflip", "boxblur=8"]),
+    )
+    route = st.fixed_dictionaries(
+        {"path": st.sampled_from(["/a", "/b"]), "handler": st.fixed_dictionaries({"type": st.just("respond")})}
+    )
+    gateway = st.fixed_dictionaries({"bind": st.just("127.0.0.1:0"), "routes": st.lists(route, min_size=1, max_size=1)})
+    return {
+        "apiVersion": "vidops/v1",
+        "devices": cameras,
+        "captures": draw(st.dictionaries(st.sampled_from("xyz"), recordings, max_size=2)),
+        "loopbacks": draw(st.dictionaries(st.sampled_from("gh"), graph, max_size=2)),
+        "gateways": draw(st.dictionaries(st.sampled_from("pq"), gateway, max_size=2)),
+    }
+
+
+def desired(stack: dict[str, Any]) -> tuple[Resource, ...]:
+    return resources_of(load_text(json.dumps(stack)))
+
+
+def fingerprints(resources: tuple[Resource, ...]) -> dict[str, str]:
+    return {str(r.ref): r.fingerprint for r in resources}
+
+
+@given(stacks(), st.integers(0, 1000))
+def test_the_order_of_keys_changes_nothing(stack: dict[str, Any], seed: int) -> None:
+    one, other = desired(stack), desired(shuffled(stack, seed))
+    assert fingerprints(one) == fingerprints(other)
+    assert not plan(other, applied_of(one))
+
+
+@given(stacks())
+def test_defaults_written_out_change_nothing(stack: dict[str, Any]) -> None:
+    typed = load_text(json.dumps(stack)).stack
+    written = typed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert fingerprints(desired(written)) == fingerprints(desired(stack))
+    assert len(json.dumps(written)) > len(json.dumps(stack))
+
+
+@given(stacks(), st.sampled_from(["# a comment\n", "\n\n", "---\n"]))
+def test_comments_and_layout_change_nothing(stack: dict[str, Any], before: str) -> None:
+    other = resources_of(load_text(before + json.dumps(stack, indent=3) + "   # the end\n"))
+    assert fingerprints(other) == fingerprints(desired(stack))
+
+
+@given(stacks(), stacks())
+def test_what_a_stack_adds_leaves_the_rest_alone(stack: dict[str, Any], other: dict[str, Any]) -> None:
+    """Another camera and its recording, and nothing that was there is touched."""
+    device = next(iter(other["devices"].values()))
+    more = {
+        **stack,
+        "devices": {**stack["devices"], "new": device},
+        "captures": {**stack["captures"], "new": {"device": "new"}},
+    }
+    actions = plan(desired(more), applied_of(desired(stack))).actions
+    assert [str(a.ref) for a in actions] == ["source/new", "capture/new"]
+
+
+@given(stacks())
+def test_every_stack_has_one_hub_and_all_needs_are_met(stack: dict[str, Any]) -> None:
+    resources = desired(stack)
+    refs = {r.ref for r in resources}
+    assert len(refs) == len(resources)
+    assert [r.ref.kind for r in resources].count("hub") == 1
+    for resource in resources:
+        assert set(resource.depends_on) <= refs
+        assert resource.origin.startswith("stack.yaml:") or resource.ref.kind == "hub"
+
+
+def test_what_a_type_cannot_build_is_a_problem_at_its_entry() -> None:
+    class Odd(Device):
+        source: str = "odd"
+        how: str = ""
+
+    def build(options: Odd, context: object) -> SourceBuild:
+        if options.how == "permanent":
+            raise PermanentError("cannot be done: do it otherwise")
+        raise ZeroDivisionError("by nought")
+
+    catalogue = Catalogue.of([SourceType("odd", Odd, build), *built_ins().captures.values()])
+    text = (
+        "apiVersion: vidops/v1\n"
+        "devices:\n"
+        "  a: {source: odd, how: permanent}\n"
+        "  b: {source: odd}\n"
+        "captures:\n"
+        "  x: {device: a}\n"
+    )
+    with pytest.raises(StackError) as caught:
+        resources_of(load_text(text, catalogue=catalogue), catalogue)
+    assert str(caught.value).split("\n") == [
+        "stack.yaml:3:3: devices.a: cannot be done: do it otherwise",
+        "stack.yaml:4:3: devices.b: its plugin failed: ZeroDivisionError: by nought",
+    ]
