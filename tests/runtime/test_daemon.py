@@ -292,6 +292,16 @@ async def test_one_of_another_owner_is_refused(supervisor: Supervisor) -> None:
     atomic_write(path, token)
 
 
+async def test_all_who_need_the_token_first_get_the_same(layout: Layout) -> None:
+    for _ in range(20):
+        tokens = await asyncio.gather(*(asyncio.to_thread(daemon.owner_token, layout) for _ in range(8)))
+        assert len(set(tokens)) == 1
+        assert len(tokens[0]) == 32
+        os.unlink(f"{layout.run_dir}/owner")
+    Path(layout.run_dir, "owner").write_text("")
+    assert len(daemon.owner_token(layout)) == 32
+
+
 async def test_a_refused_start_says_why(layout: Layout) -> None:
     # supervisord cannot write its log there.
     os.rename(f"{layout.run_dir}/logs", f"{layout.run_dir}/elsewhere")

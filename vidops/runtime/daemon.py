@@ -32,14 +32,19 @@ START_TIMEOUT = 20.0
 def owner_token(layout: Layout) -> str:
     """The token that every process of this runtime directory carries in `VIDOPS_OWNER`; made at first use."""
     path = f"{layout.run_dir}/owner"
+    with contextlib.suppress(FileNotFoundError):
+        if token := read_bounded(path, 256).decode("ascii", "replace").strip():
+            return token
+        os.unlink(path)
+    # Two may get here at once (`vidops run`, `vidops supervise`); the first to link has made it.
+    mine = f"{path}.{secrets.token_hex(4)}"
+    atomic_write(mine, secrets.token_hex(16) + "\n")
     try:
-        token = read_bounded(path, 256).decode("ascii", "replace").strip()
-    except FileNotFoundError:
-        token = ""
-    if not token:
-        token = secrets.token_hex(16)
-        atomic_write(path, token + "\n")
-    return token
+        with contextlib.suppress(FileExistsError):
+            os.link(mine, path)
+    finally:
+        os.unlink(mine)
+    return owner_token(layout)
 
 
 def foreground_argv(layout: Layout) -> list[str]:
