@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planning.worlds import HUB, applied_of, apply, captures, gateways, sources, worlds
+from tests.planning.worlds import HUB, applied_of, apply, specs, worlds
 from vidops.planning.diff import changes, field_impacts, heaviest
 from vidops.planning.plan import Plan, Verb, plan, wave_of
 from vidops.planning.show import lines, to_json
@@ -16,19 +16,19 @@ from vidops.resources.resource import Ref, Resource
 from vidops.resources.specs import KINDS
 
 
-@given(worlds())
+@given(worlds)
 def test_what_is_as_desired_needs_nothing(world: tuple[Resource, ...]) -> None:
     assert not plan(world, applied_of(world))
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_after_a_plan_there_is_nothing_left_to_plan(before: tuple[Resource, ...], wanted: tuple[Resource, ...]) -> None:
     applied = apply(plan(wanted, applied_of(before)), applied_of(before))
     assert not plan(wanted, applied)
     assert {ref: a.fingerprint for ref, a in applied.items()} == {r.ref: r.fingerprint for r in wanted}
 
 
-@given(worlds(), worlds(), st.data())
+@given(worlds, worlds, st.data())
 def test_a_plan_that_stops_half_way_is_finished_by_the_next(
     before: tuple[Resource, ...], wanted: tuple[Resource, ...], draw: st.DataObject
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_plan_that_stops_half_way_is_finished_by_the_next(
     assert not plan(wanted, apply(rest, applied))
 
 
-@given(worlds(), worlds(), st.integers())
+@given(worlds, worlds, st.integers())
 def test_the_order_of_what_goes_in_changes_nothing(
     before: tuple[Resource, ...], wanted: tuple[Resource, ...], seed: int
 ) -> None:
@@ -51,7 +51,7 @@ def test_the_order_of_what_goes_in_changes_nothing(
     assert plan(other, turned).actions == plan(wanted, applied).actions
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_steps_come_in_an_order_that_works(before: tuple[Resource, ...], wanted: tuple[Resource, ...]) -> None:
     actions = plan(wanted, applied_of(before)).actions
     place = {action.ref: i for i, action in enumerate(actions)}
@@ -64,7 +64,7 @@ def test_steps_come_in_an_order_that_works(before: tuple[Resource, ...], wanted:
     assert waves == sorted(waves, reverse=True)
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_every_resource_is_touched_at_most_once_and_only_for_a_reason(
     before: tuple[Resource, ...], wanted: tuple[Resource, ...]
 ) -> None:
@@ -83,7 +83,7 @@ def test_every_resource_is_touched_at_most_once_and_only_for_a_reason(
             assert ref not in verbs
 
 
-@given(worlds(), st.data())
+@given(worlds, st.data())
 def test_an_edit_leaves_what_is_unrelated_alone(world: tuple[Resource, ...], draw: st.DataObject) -> None:
     edited = draw.draw(st.sampled_from(world))
     program = edited.spec.program if edited.ref.kind != "source" else None  # type: ignore[attr-defined]
@@ -96,7 +96,7 @@ def test_an_edit_leaves_what_is_unrelated_alone(world: tuple[Resource, ...], dra
     assert [a.ref for a in plan(wanted, applied_of(world)).actions] == [edited.ref]
 
 
-@given(worlds(), worlds(), st.sets(st.builds(Ref, st.sampled_from(list(KINDS)), st.sampled_from("abcd"))))
+@given(worlds, worlds, st.sets(st.builds(Ref, st.sampled_from(list(KINDS)), st.sampled_from("abcd"))))
 def test_what_is_kept_is_not_touched(
     before: tuple[Resource, ...], wanted: tuple[Resource, ...], keep: set[Ref]
 ) -> None:
@@ -105,7 +105,7 @@ def test_what_is_kept_is_not_touched(
     assert {a.ref for a in rest.actions} == {a.ref for a in full.actions} - keep
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_runs_hold_every_step_once_and_in_order(before: tuple[Resource, ...], wanted: tuple[Resource, ...]) -> None:
     made = plan(wanted, applied_of(before))
     runs = made.batches()
@@ -114,7 +114,7 @@ def test_runs_hold_every_step_once_and_in_order(before: tuple[Resource, ...], wa
         assert len({(a.verb is Verb.DELETE, wave_of(a.ref)) for a in run}) == 1
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_generations_count_specs(before: tuple[Resource, ...], wanted: tuple[Resource, ...]) -> None:
     applied = apply(plan(before, {}), {})
     assert {a.generation for a in applied.values()} == {1}
@@ -124,7 +124,7 @@ def test_generations_count_specs(before: tuple[Resource, ...], wanted: tuple[Res
         assert item.generation == (2 if ref in updated else 1)
 
 
-@given(worlds(), worlds())
+@given(worlds, worlds)
 def test_a_plan_can_be_shown(before: tuple[Resource, ...], wanted: tuple[Resource, ...]) -> None:
     made = plan(wanted, applied_of(before))
     shown = list(lines(made))
@@ -132,9 +132,6 @@ def test_a_plan_can_be_shown(before: tuple[Resource, ...], wanted: tuple[Resourc
     data = to_json(made)
     assert [f"{a['kind']}/{a['name']}" for a in data["actions"]] == [str(a.ref) for a in made.actions]
     assert data["create"] + data["update"] + data["delete"] == len(made.actions)
-
-
-specs = sources | captures | gateways
 
 
 @given(specs, specs)
