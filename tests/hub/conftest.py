@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.hub.fakes import FakeProcesses
 from vidops.errors import TemporaryError
+from vidops.hub.server import Hub
 from vidops.ports import ProcessState
 from vidops.resources.layout import Layout
 from vidops.resources.resource import fingerprint
@@ -141,3 +143,45 @@ def running_sources(layout: Layout) -> list[int]:
             if entry.isdigit() and mark in Path(f"/proc/{entry}/cmdline").read_bytes():
                 found.append(int(entry))
     return found
+
+
+@dataclass
+class Inside:
+    """A hub in this process, with sources that are tasks."""
+
+    layout: Layout
+    processes: FakeProcesses
+    hub: Hub
+    client: HubClient
+
+    async def camera(self, name: str = "door", **changes: Any) -> None:
+        await self.client.apply(camera_json(name, Program(argv=("source",)), **changes))
+
+    def state(self, name: str = "door") -> dict[str, Any]:
+        return self.hub.cameras[name].state()
+
+    async def until_state(self, *wanted: str, name: str = "door") -> None:
+        await until_true(lambda: self.state(name)["state"] in wanted, f"{name} is {wanted}: {self.state(name)}")
+
+
+@pytest.fixture
+async def inside(layout: Layout) -> AsyncIterator[Inside]:
+    processes = FakeProcesses(layout)
+    hub = Hub(layout, processes, max_frame=100_000, max_backlog=200_000)
+    stopping = asyncio.Event()
+    async with HubClient(layout) as client, asyncio.TaskGroup() as group:
+        group.create_task(hub.run(stopping))
+        assert await client.ready(5)
+        try:
+            yield Inside(layout, processes, hub, client)
+        finally:
+            stopping.set()
+            for program in list(processes.running):
+                await processes.kill(program)
+
+
+async def until_true(condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
+    async def check() -> object:
+        return condition()
+
+    await until(check, what, timeout)

@@ -47,12 +47,9 @@ class Session(asyncio.Protocol):
         try:
             self._lines.feed(data)
             while (line := self._lines.next()) is not None:
-                if self._subscriber is not None:
-                    self._count_viewers(line)
-                elif len(self._requests) < PIPELINE:
-                    self._requests.append(line)
-                else:
+                if len(self._requests) >= PIPELINE:
                     raise WireError("too many requests at once")
+                self._requests.append(line)
         except WireError as error:
             self._refuse(error)
             return
@@ -69,7 +66,13 @@ class Session(asyncio.Protocol):
     async def _work(self) -> None:
         try:
             while self._requests:
-                self._write(await self._answer(self._requests.popleft()))
+                line = self._requests.popleft()
+                if self._subscriber is not None:
+                    self._count_viewers(line)
+                else:
+                    self._write(await self._answer(line))
+        except WireError as error:
+            self._refuse(error)
         finally:
             self._working = False
 
@@ -88,8 +91,6 @@ class Session(asyncio.Protocol):
     async def _serve(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """The answer; None where it has been sent."""
         hub = self._hub
-        if self._subscriber is not None:
-            raise WireError("one subscription a connection")
         match request:
             case {"op": "status"}:
                 return {"ok": True, **hub.status()}

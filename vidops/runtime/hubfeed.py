@@ -144,7 +144,7 @@ class Feed:
                 self._link = None
                 # After a new start of the hub, what was newest may be long past.
                 self.latest = None
-            pause = RETRY_FIRST if link.answered else min(pause * 2, RETRY_MOST)
+            pause = RETRY_FIRST if link.good else min(pause * 2, RETRY_MOST)
             if self._takers:
                 await asyncio.sleep(pause)
 
@@ -179,11 +179,13 @@ class _Link(asyncio.Protocol):
         self._messages: MessageReader | None = None
         self._transport: asyncio.Transport | None = None
         self._told = 1
+        self.makes_sense = True
         self.lost: asyncio.Future[None] = loop.create_future()
 
     @property
-    def answered(self) -> bool:
-        return self._messages is not None
+    def good(self) -> bool:
+        """Whether it was of use: the next try may come soon."""
+        return self._messages is not None and self.makes_sense
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -207,7 +209,9 @@ class _Link(asyncio.Protocol):
                 self._messages = MessageReader()
             self._deliver(data)
         except WireError as error:
-            log.warning("camera %s: the hub speaks another protocol: %s", self._feed.camera, error)
+            if self.makes_sense:
+                log.warning("camera %s: the hub speaks another protocol: %s", self._feed.camera, error)
+            self.makes_sense = False
             self.close()
 
     def _accepted(self, answer: Mapping[str, Any]) -> bool:
