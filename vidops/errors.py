@@ -51,13 +51,15 @@ class Problem:
     """One thing wrong with a stack file.
 
     `path` is the place in the document (`gateways.public.routes[2].path`, empty for the whole file),
-    `hint` says what would be right (nearest key, allowed values); empty when nothing is known.
+    `hint` says what would be right (nearest key, allowed values); empty when nothing is known. `plugin`: what is
+    missing may be what a plugin that did not load would have registered.
     """
 
     mark: Mark
     path: str
     message: str
     hint: str = ""
+    plugin: bool = False
 
     def __str__(self) -> str:
         where = f"{self.mark}: {self.path}: " if self.path else f"{self.mark}: "

@@ -70,6 +70,17 @@ def test_what_needs_a_broken_plugin_says_so(vidops_host: Callable[..., Host], tm
     assert "plugin broken did not load: RuntimeError: this plugin is broken" in result.stderr
 
 
+def test_a_start_goes_around_what_needs_a_broken_plugin(vidops_host: Callable[..., Host], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    needing = STACK + "  needs_it: {source: acme_special}\ncaptures: {of_it: {device: needs_it}}\n"
+    host = vidops_host(needing, env={"VIDOPS_PLUGINS_DIR": f'["{tmp_path}"]'})
+    host.until(lambda: host.health("source/good") == "Healthy", what="the other camera")
+    for name in ("source/needs_it", "capture/of_it"):
+        assert host.health(name) == "Degraded"
+        assert host.resource(name)["reason"] == "PluginBroken"
+    assert "this plugin is broken" in host.resource("source/needs_it")["message"]
+
+
 def test_a_blocked_plugin_is_not_loaded(vidops_host: Callable[..., Host], tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     host = vidops_host(

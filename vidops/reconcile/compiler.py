@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from vidops.errors import Problem, StackError
 from vidops.planning.desire import Desire, desire
+from vidops.planning.plan import Applied
 from vidops.ports import DeviceFacts
 from vidops.resources.catalogue import Catalogue
 from vidops.resources.layout import Layout
-from vidops.resources.resource import JSON, Resource
+from vidops.resources.resource import JSON, Ref, Resource
 from vidops.stack.load import load
 
 Read = Callable[[str], bytes]
@@ -28,6 +31,12 @@ class Compiled:
     texts: dict[str, str]
     name: str
     labels: dict[str, str]
+    unavailable: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
+    """Entries (section and name) that had to be left out since a plugin did not load, each with its problem."""
+
+    def held_back(self, applied: Iterable[Applied]) -> frozenset[Ref]:
+        """What of `applied` belongs to entries that were left out: it stays as it is."""
+        return frozenset(a.ref for a in applied if any(_belongs(a, *entry) for entry in self.unavailable))
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,30 @@ class Compiler:
     layout_for: Callable[[str | None, str], Layout]
     plugins: JSON
 
-    def compile(self, path: str, read: Read, devices: Sequence[DeviceFacts] = ()) -> Compiled:
+    def compile_around_broken_plugins(self, path: str, read: Read, devices: Sequence[DeviceFacts] = ()) -> Compiled:
+        """As `compile`, but entries whose plugin did not load are left out, and with them what needs those.
+
+        For a start: one plugin that broke in an upgrade must not keep every camera of a host down.
+        """
+        left_out: dict[tuple[str, str], Problem] = {}
+        while True:
+            try:
+                return self.compile(path, read, devices, left_out)
+            except StackError as error:
+                caused_by_plugin = left_out or all(p.plugin for p in error.problems)
+                found = {entry: p for p in reversed(error.problems) if (entry := _entry(p)) is not None}
+                new = {entry: p for entry, p in found.items() if entry not in left_out}
+                if not caused_by_plugin or len(new) == 0:
+                    raise
+                left_out.update(new)
+
+    def compile(
+        self,
+        path: str,
+        read: Read,
+        devices: Sequence[DeviceFacts] = (),
+        left_out: Mapping[tuple[str, str], Problem] | None = None,
+    ) -> Compiled:
         """Raises `StackError` with every problem found."""
         texts: dict[str, str] = {}
 
@@ -48,7 +80,7 @@ class Compiler:
             texts[name] = data.decode("utf-8", "replace")
             return data
 
-        loaded = load(path, catalogue=self.catalogue, env=self.env, read=remembering)
+        loaded = load(path, catalogue=self.catalogue, env=self.env, read=remembering, leave_out=list(left_out or ()))
         stack: Any = loaded.stack
         base_dir = os.path.dirname(os.path.abspath(path))
         layout = self.layout_for(stack.settings.data_dir, base_dir)
@@ -64,7 +96,34 @@ class Compiler:
             )
         )
         metadata = stack.metadata
-        return Compiled(path, resources, layout, loaded.files, texts, metadata.name, dict(metadata.labels))
+        return Compiled(
+            path,
+            resources,
+            layout,
+            loaded.files,
+            texts,
+            metadata.name,
+            dict(metadata.labels),
+            unavailable=dict(left_out or {}),
+        )
+
+
+KIND_OF_SECTION = {"devices": "source", "captures": "capture", "loopbacks": "loopback", "gateways": "gateway"}
+
+
+def _entry(problem: Problem) -> tuple[str, str] | None:
+    """The section and name of the entry that a problem is in."""
+    section, _, rest = problem.path.partition(".")
+    name = re.split(r"[.\[]", rest)[0]
+    return (section, name) if name else None
+
+
+def _belongs(applied: Applied, section: str, name: str) -> bool:
+    kind, ref = KIND_OF_SECTION.get(section, ""), applied.ref
+    if section == "loopbacks":
+        graph = applied.data.get("description", {}).get("graph")
+        return (ref.kind == kind and ref.name.startswith(f"{name}.")) or graph == name
+    return ref == Ref(kind, name)
 
 
 def reader_of(texts: Mapping[str, str]) -> Read:

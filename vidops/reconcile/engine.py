@@ -134,18 +134,18 @@ class Engine:
         memory.revision = await asyncio.to_thread(self.ledger.last)
         memory.devices = await self.scan()
         try:
-            compiled = await self._compile(path, self.read)
+            compiled = await self._compile(path, self.read, around=True)
         except StackError as error:
             if memory.revision is None:
                 raise
-            compiled = await self._compile(memory.revision.path, reader_of(memory.revision.texts))
+            compiled = await self._compile(memory.revision.path, reader_of(memory.revision.texts), around=True)
             memory.problems = error.problems
             log.warning("%s has errors; revision %d stays in force", path, memory.revision.number)
         await self._first(replace(compiled, path=path))
 
     async def _first(self, compiled: Compiled) -> None:
         memory = self.memory
-        steps = plan(compiled.resources, memory.applied)
+        steps = plan(compiled.resources, memory.applied, compiled.held_back(memory.applied.values()))
         planned = {a.ref for a in steps.actions}
         memory.compiled, memory.good = compiled, compiled.resources
         # Deletions and changes first: what is put back must not meet what is to go.
@@ -154,7 +154,7 @@ class Engine:
         failures = [*outcome.failures, *await self.applier.restore(kept)]
         self._remember_failures(failures, compiled.resources)
         await self._write_notes()
-        if not memory.problems:
+        if not memory.problems and not compiled.unavailable:
             await self._commit(compiled, "start")
         self.changed.set()
 
@@ -210,10 +210,10 @@ class Engine:
         if memory.compiled is None:
             return Outcome(Plan())
         memory.devices = await self.scan()
-        now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts))
+        now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts), around=True)
         memory.compiled = replace(memory.compiled, resources=now.resources)
         memory.good = now.resources
-        steps = plan(now.resources, memory.applied)
+        steps = plan(now.resources, memory.applied, now.held_back(memory.applied.values()))
         self._forget_past(steps)
         outcome = await self.applier.converge(steps)
         again = [r for r in now.resources if r.ref in memory.failures and r.ref in memory.applied]
@@ -234,8 +234,10 @@ class Engine:
 
     # -- helpers ---------------------------------------------------------------------------------------------
 
-    async def _compile(self, path: str, read: Read) -> Compiled:
-        return await asyncio.to_thread(self.compiler.compile, path, read, self.memory.devices)
+    async def _compile(self, path: str, read: Read, *, around: bool = False) -> Compiled:
+        """`around`: leave out what needs a plugin that did not load, instead of refusing the file."""
+        compile_ = self.compiler.compile_around_broken_plugins if around else self.compiler.compile
+        return await asyncio.to_thread(compile_, path, read, self.memory.devices)
 
     async def _commit(self, compiled: Compiled, why: str) -> None:
         last = self.memory.revision

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidops.errors import Problem
 from vidops.ports import ProcessEvent, ProcessState
+from vidops.reconcile.compiler import KIND_OF_SECTION
 from vidops.reconcile.engine import Engine
 from vidops.reconcile.status import Seen, overall, status_of, to_json
-from vidops.resources.conditions import Status
+from vidops.resources.conditions import Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
 
@@ -112,9 +114,10 @@ class Observer:
     def report(self) -> JSON:
         """`GET /v1/status`."""
         memory = self.engine.memory
-        rows = self.observe()
-        sync, health = overall(status for _, status in rows)
+        rows = [(r.ref, status, r.origin) for r, status in self.observe()]
         compiled, revision = memory.compiled, memory.revision
+        rows.extend(unavailable(compiled.unavailable) if compiled else ())
+        sync, health = overall(status for _, status, _ in rows)
         return {
             "stack": {
                 "name": compiled.name if compiled else "",
@@ -136,6 +139,14 @@ class Observer:
                 }
                 for p in memory.problems
             ],
-            "resources": [to_json(resource.ref, status, resource.origin) for resource, status in rows],
+            "resources": [to_json(*row) for row in rows],
             "time": self.engine.host.clock.now(),
         }
+
+
+def unavailable(left_out: Mapping[tuple[str, str], Problem]) -> Iterator[tuple[Ref, Status, str]]:
+    """Entries that were left out since a plugin did not load, as resources that are not there."""
+    for (section, name), problem in left_out.items():
+        if kind := KIND_OF_SECTION.get(section):
+            status = Status(Sync.OUT_OF_SYNC, Health.DEGRADED, reason="PluginBroken", message=str(problem))
+            yield Ref(kind, name), status, str(problem.mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -149,7 +149,9 @@ class Explainer:
         if not isinstance(node.value, str):
             return self._at(path, "should be text", f"the name of a {noun}")
         hint = suggestion(node.value, found.context["choices"])
-        return self._at(path, f"unknown {noun} `{shown(node.value)}`", "; ".join(filter(None, [hint, *self._broken()])))
+        broken = self._broken()
+        problem = self._at(path, f"unknown {noun} `{shown(node.value)}`", "; ".join(filter(None, [hint, *broken])))
+        return replace(problem, plugin=bool(broken))
 
     def _broken(self) -> list[str]:
         return [f"plugin {p.name} did not load: {shown(p.error, 200)}" for p in self._catalogue.broken]

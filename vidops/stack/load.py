@@ -43,9 +43,21 @@ def read_file(path: str) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def load(path: str, *, catalogue: Catalogue, env: Mapping[str, str], read: Read = read_file) -> Loaded:
-    """The stack at `path`. Raises `StackError` with every problem, in file order, and with the files looked at."""
+def load(
+    path: str,
+    *,
+    catalogue: Catalogue,
+    env: Mapping[str, str],
+    read: Read = read_file,
+    leave_out: Sequence[DocPath] = (),
+) -> Loaded:
+    """The stack at `path`. Raises `StackError` with every problem, in file order, and with the files looked at.
+
+    `leave_out`: parts of the document that are passed over as if they were not there.
+    """
     document = read_all(path, env, read)
+    if leave_out:
+        document.root = without(document.root, leave_out)
     if not document.complete:
         raise _error(document, document.problems)
     model = stack_model(catalogue)

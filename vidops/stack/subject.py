@@ -27,15 +27,17 @@ class Subject:
     absent: Sequence[DocPath] = ()
     problems: list[Problem] = field(default_factory=list)
 
-    def problem(self, path: DocPath, message: str, hint: str = "") -> None:
+    def problem(self, path: DocPath, message: str, hint: str = "", *, plugin: bool = False) -> None:
         where = render_path(written_path(self.root, path))
-        self.problems.append(Problem(mark_of(self.root, path), where, message, hint))
+        self.problems.append(Problem(mark_of(self.root, path), where, message, hint, plugin))
 
     def unknown(self, path: DocPath, noun: str, name: str, known: Iterable[str], *also: str) -> None:
-        """A name that does not exist, with the nearest of those that do."""
+        """A name that does not exist, with the nearest of those that do. `also`: plugins that did not load."""
         known = list(known)
         hint = suggestion(name, known) or ("" if known else f"there is no {noun}")
-        self.problem(path, f"no {noun} is called `{shown(name)}`", "; ".join(filter(None, [hint, *also])))
+        self.problem(
+            path, f"no {noun} is called `{shown(name)}`", "; ".join(filter(None, [hint, *also])), plugin=bool(also)
+        )
 
     def names(self, *path: str) -> list[str]:
         """The keys of a mapping as the document has them, those of entries with mistakes included."""
