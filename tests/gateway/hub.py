@@ -17,13 +17,14 @@ JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 80 + b"\xff\xd9"
 
 
 class SmallHub:
-    """Serves on the real hub's socket. `subscribers` counts by camera."""
+    """Serves on the real hub's socket. `subscribers` counts by camera, `delivered` every frame sent."""
 
     def __init__(self, cameras: Sequence[str], rate: float = 30.0, jpeg: bytes = JPEG) -> None:
         self.cameras = list(cameras)
         self.rate = rate
         self.jpeg = jpeg
         self.subscribers: dict[str, int] = dict.fromkeys(cameras, 0)
+        self.delivered = 0
 
     def state(self, camera: str) -> dict[str, Any]:
         return {"name": camera, "state": "Online", "reason": "Online", "message": "", "viewers": 0}
@@ -51,6 +52,7 @@ class SmallHub:
             while not writer.is_closing():
                 sequence += 1
                 writer.write(message_head(FRAME, len(self.jpeg), sequence, time.time()) + self.jpeg)
+                self.delivered += 1
                 await writer.drain()
                 await asyncio.sleep(max(0.0, began + sequence / self.rate - clock()))
         finally:

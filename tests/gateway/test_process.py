@@ -127,10 +127,7 @@ async def test_a_route_that_leaves_ends_its_streams_and_no_other(process: Proces
         ({"routes": [route("/x", "respond", status=42)]}, "InvalidRoute"),
         ({"routes": [HI], "bind": ["127.0.0.1:0", "192.0.2.1:0"]}, "BindFailed"),
         ({"routes": [HI], "tls": {"certfile": "/none", "keyfile": {"file": "/none"}}}, "InvalidTLS"),
-        (
-            {"routes": [route("/x", "respond", chain=[{"type": "api_key", "options": {"keys": [{"env": "NO"}]}}])]},
-            "Inv",
-        ),
+        ({"routes": [route("/x", "respond", chain=[KEYLESS])]}, "InvalidRoute"),
         ({"routes": "nonsense"}, "InvalidSpec"),
     ],
 )
