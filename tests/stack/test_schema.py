@@ -17,6 +17,7 @@ from tests.stack.support import GOLDEN, Case, built_ins, load_text
 from tests.stack.test_load import CATALOGUE, SECTIONS, TYPES
 from vidops.errors import StackError
 from vidops.resources.catalogue import Catalogue
+from vidops.stack.load import load
 from vidops.stack.nodes import plain
 from vidops.stack.reader import read
 from vidops.stack.schema import json_schema, stack_model
@@ -92,6 +93,15 @@ CASES = [(path.stem, Case.parse(path.read_text())) for path in sorted(GOLDEN.glo
 def test_what_can_be_planned_fits_the_schema(document: str) -> None:
     data = data_of(document)
     VALIDATOR.validate({"apiVersion": "vidops/v1", **data})
+
+
+STACKS = sorted((ROOT / "stacks").glob("**/*.yaml"))
+
+
+@pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
+def test_our_own_stacks_fit_the_schema(path: Path) -> None:
+    VALIDATOR.validate(data_of(path.read_text()))
+    assert load(str(path), catalogue=built_ins(), env={}).stack.apiVersion == "vidops/v1"
 
 
 SHAPES = (

@@ -44,7 +44,10 @@ def findings(error: ValidationError, root: Node) -> list[Finding]:
         _place(root, e["loc"], e["type"], e.get("ctx", {}), e["msg"])
         for e in error.errors(include_url=False, include_input=False)
     ]
-    return list(_settle_unions(placed))
+    settled = list(_settle_unions(placed))
+    above = {f.path[:i] for f in settled for i in range(len(f.path))}
+    # A list whose only member is wrong counts as empty for pydantic: the member is what matters.
+    return [f for f in settled if f.kind != "too_short" or f.path not in above]
 
 
 def _place(root: Node, loc: Sequence[str | int], kind: str, context: dict[str, Any], message: str) -> Finding:
