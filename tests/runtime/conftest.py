@@ -26,6 +26,8 @@ def layout() -> Iterator[Layout]:
     made = Layout(run_dir=f"{root}/run", state_dir=f"{root}/state", data_dir=f"{root}/data")
     make_tree(made)
     yield made
+    # Also what a failed test has left.
+    daemon.sweep(made, 0)
     shutil.rmtree(root)
 
 
