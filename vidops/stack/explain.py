@@ -133,7 +133,7 @@ class Explainer:
         if found.at_key:
             message, _ = worded(found.kind, found.context, found.message, path[-1])
             return Problem(key_mark(self._root, path), render_path(path), message)
-        value = node.value if not isinstance(node.value, dict | list) else type(node.value)()
+        value = node.told if not isinstance(node.value, dict | list) else type(node.value)()
         return self._at(path, *worded(found.kind, found.context, found.message, value))
 
     def _at(self, path: DocPath, message: str, hint: str) -> Problem:
@@ -151,9 +151,10 @@ class Explainer:
         node = self._node(path)
         if not isinstance(node.value, str):
             return self._at(path, "should be text", f"the name of a {noun}")
-        hint = suggestion(node.value, found.context["choices"])
+        name = str(node.told)
+        hint = suggestion(name, found.context["choices"])
         broken = self._broken()
-        problem = self._at(path, f"unknown {noun} `{shown(node.value)}`", "; ".join(filter(None, [hint, *broken])))
+        problem = self._at(path, f"unknown {noun} `{shown(name)}`", "; ".join(filter(None, [hint, *broken])))
         return replace(problem, plugin=bool(broken))
 
     def _broken(self) -> list[str]:

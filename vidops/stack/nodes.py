@@ -28,6 +28,11 @@ class Node:
     interpolated: bool = False
     numbers: list[int] | None = None
 
+    @property
+    def told(self) -> Scalar:
+        """A scalar as messages may show it: what variables put into it can be a secret."""
+        return self.text if self.interpolated else None if isinstance(self.value, dict | list) else self.value
+
     def child(self, step: str | int) -> Node | None:
         """The node one step down; None where there is none."""
         if isinstance(self.value, dict) and isinstance(step, str):

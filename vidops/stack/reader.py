@@ -199,9 +199,9 @@ class _Builder:
             return
         text = event.value
         if self._interpolate is not None and "$" in text:
-            text = self._interpolate(text, mark, self._path())
             # Its place decides what it is; until then it is text. See `stack.load`.
-            node = Node(mark, text, text=text, interpolated=True)
+            filled = self._interpolate(text, mark, self._path())
+            node = Node(mark, filled, text=text, interpolated=True)
         else:
             node = Node(mark, resolve(text) if unquoted else text, text=text)
         self._finish(node, event.anchor, 1, 0)

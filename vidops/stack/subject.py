@@ -34,6 +34,8 @@ class Subject:
     def unknown(self, path: DocPath, noun: str, name: str, known: Iterable[str], *also: str) -> None:
         """A name that does not exist, with the nearest of those that do. `also`: plugins that did not load."""
         known = list(known)
+        nodes = list(walk(self.root, path))
+        name = str(nodes[-1].told) if len(nodes) > len(path) else name
         hint = suggestion(name, known) or ("" if known else f"there is no {noun}")
         self.problem(
             path, f"no {noun} is called `{shown(name)}`", "; ".join(filter(None, [hint, *also])), plugin=bool(also)
