@@ -10,7 +10,18 @@ from typing import Any
 
 from pydantic import Field
 
-from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, direct_of, header
+from vidops.api import (
+    ASGIApp,
+    GatewayContext,
+    Message,
+    Options,
+    Receive,
+    Scope,
+    Send,
+    TemporaryError,
+    direct_of,
+    header,
+)
 
 _MAX_TEXT = 500
 _SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session")
@@ -36,8 +47,9 @@ def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], AS
             except asyncio.CancelledError:
                 end = "cancelled"
                 raise
-            except Exception:
+            except Exception as error:
                 end = "error"
+                count.status = count.status or answered(error)
                 raise
             finally:
                 seconds = time.monotonic() - began
@@ -46,6 +58,14 @@ def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], AS
         return logged
 
     return wrap
+
+
+def answered(error: Exception) -> int:
+    """The status by which the gateway answers an error that no handler has."""
+    if isinstance(error, TemporaryError):
+        return 503
+    status = getattr(error, "status", 500)
+    return status if isinstance(status, int) else 500
 
 
 class _Count:

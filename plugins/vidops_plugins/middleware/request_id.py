@@ -14,7 +14,7 @@ _PLAIN = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestId(Options):
-    """Gives each request an id and answers with it. Put it before `access_log` to have it in the log."""
+    """Gives each request an id, in its answer and in the access log."""
 
     header: str = "x-request-id"
     """Header field of the answer, and of the request that the rest of the chain sees."""
@@ -37,8 +37,10 @@ def build(options: RequestId, context: GatewayContext) -> Callable[[ASGIApp], AS
             given = [v for n, v in scope["headers"] if n == name]
             keep = options.trust and len(given) == 1 and _PLAIN.fullmatch(given[0])
             number = given[0] if keep else secrets.token_hex(16).encode()
+            # Noted in the scope that came from outside, too: an access log may stand before this.
+            scope["vidops.request_id"] = number.decode()
             headers = [(n, v) for n, v in scope["headers"] if n != name]
-            inner = {**scope, "headers": [*headers, (name, number)], "vidops.request_id": number.decode()}
+            inner = {**scope, "headers": [*headers, (name, number)]}
 
             async def answer(message: Message) -> None:
                 if message["type"].endswith("response.start") or message["type"] == "websocket.accept":
