@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.gateway.plugins import Probe, catalogue
 from tests.gateway.world import World
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """Not started yet; ended in good order after the test."""
-    it = World()
+def probe() -> Probe:
+    return Probe()
+
+
+@pytest.fixture
+async def world(probe: Probe) -> AsyncIterator[World]:
+    """Not started yet; ended in good order after the test. Has the test's own handlers besides the built-in ones."""
+    it = World(catalogue(probe))
     yield it
     await it.close()

@@ -101,3 +101,5 @@ class Connection(TCPServer):
                 break
             await self.protocol.handle(RawData(data))
         await self.protocol.handle(Closed())
+        # Or the group would wait with it for a request that can no longer come.
+        await self.idle_task.stop()

@@ -11,7 +11,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from vidops.errors import PermanentError
 from vidops.gateway import document, tls
 from vidops.gateway.config import hypercorn_config
-from vidops.gateway.connection import Connection
+from vidops.gateway.connection import HEAD_TIMEOUT, Connection
 from vidops.gateway.dispatcher import Dispatcher
 from vidops.gateway.generation import Generation, Services, next_generation
 from vidops.gateway.listeners import Listeners
@@ -27,6 +27,7 @@ class Gateway:
     """One permanent dispatcher, the listeners, and the connections."""
 
     def __init__(self, services: Services) -> None:
+        self.head_timeout = HEAD_TIMEOUT
         self._services = services
         self._config = hypercorn_config()
         self._context = WorkerContext(None)
@@ -125,7 +126,9 @@ class Gateway:
         task = asyncio.current_task()
         assert task is not None
         assert self._dispatcher is not None
-        connection = Connection(self._dispatcher, self._config, self._context, reader, writer)
+        connection = Connection(
+            self._dispatcher, self._config, self._context, reader, writer, head_timeout=self.head_timeout
+        )
         self._connections[connection] = task
         try:
             await connection.run()

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from vidops.errors import PermanentError
 from vidops.gateway.binds import Bind, address_of, open_sockets
 from vidops.gateway.tls import Certificate
 
@@ -78,6 +79,8 @@ class Listeners:
     def stage(self, binds: Sequence[str], certificate: Certificate | None) -> Change:
         """Open what is new. Raises `PermanentError`; then nothing is open that was not before."""
         parsed = list(dict.fromkeys(Bind.parse(text) for text in binds))
+        if not parsed:
+            raise PermanentError("bind: nothing to listen on", reason="InvalidBind")
         current = {listener.bind: listener for listener in self._current}
         change = Change([current[bind] for bind in parsed if bind in current], [], certificate)
         try:

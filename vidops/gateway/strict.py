@@ -21,7 +21,12 @@ _BARE_LF = re.compile(rb"(?:^|[^\r])\n")
 
 
 class StrictBuffer(ReceiveBuffer):
-    """Lines end in CRLF, and in nothing else (RFC 9112, 2.2)."""
+    """Lines end in CRLF, and in nothing else (RFC 9112, 2.2). h11 looks at the size of a head only while it is
+    incomplete; here a whole one is looked at, too."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         data: bytearray = self._data
@@ -29,6 +34,8 @@ class StrictBuffer(ReceiveBuffer):
             self._extract(2)
             return []
         end = data.find(b"\r\n\r\n")
+        if end > self._limit:
+            raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
         head = data if end < 0 else data[: end + 4]
         if _BARE_LF.search(head):
             raise h11.RemoteProtocolError("a line of the head ends in a bare LF")
@@ -44,7 +51,7 @@ class StrictH11(H11Protocol):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         if isinstance(self.connection, h11.Connection):
-            self.connection._receive_buffer = StrictBuffer()
+            self.connection._receive_buffer = StrictBuffer(self.config.h11_max_incomplete_size)
 
     @property
     def head_pending(self) -> bool:
