@@ -31,8 +31,12 @@ def build(options: CameraOut, context: NodeContext) -> Program:
     return program(
         context,
         context.output(camera),
+        # JPEG's pixels have the full range, whatever a filter made of them.
+        "scale=out_range=full",
+        "format=yuv420p",
         f="mpjpeg",
         flush_packets=1,
-        pix_fmt="yuvj420p",
+        color_range="pc",
+        strict="unofficial",
         **{"q:v": options.quality},
     )

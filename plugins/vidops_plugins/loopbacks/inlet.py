@@ -20,15 +20,15 @@ class Inlet(Node):
     """The node of this graph whose frames it takes."""
 
 
-def program(context: NodeContext, target: str, **output: Any) -> Program:
-    """FFmpeg from the graph's camera through its filters to `target`."""
+def program(context: NodeContext, target: str, *filters: str, **output: Any) -> Program:
+    """FFmpeg from the graph's camera through its filters, and then these, to `target`."""
     import ffmpeg
 
     # The hub's stream says all that probing would find out.
     stream = ffmpeg.input(
         context.input, f="matroska", fflags="nobuffer", analyzeduration=0, probesize=32, fpsprobesize=0
     )
-    if context.filters:
-        output["vf"] = ",".join(context.filters)
+    if context.filters or filters:
+        output["vf"] = ",".join((*context.filters, *filters))
     words = stream.output(target, fps_mode="passthrough", **output).compile(cmd=FFMPEG)
     return Program(argv=(words[0], *LOGGING, *words[1:]), stop_timeout=3.0)

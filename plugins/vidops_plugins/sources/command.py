@@ -13,8 +13,18 @@ DEFAULT_QUALITY = 5
 """Of MJPEG encoding, 2 (best) to 31."""
 
 
-def program(stream: Any, context: SourceContext, **output: Any) -> Program:
-    """The program that delivers `stream` (of ffmpeg-python) to the hub as multipart JPEG.
+def encoded(stream: Any, context: SourceContext, *, quality: int, chroma: str = "yuv420p") -> Program:
+    """The program that makes JPEGs of `stream` (of ffmpeg-python) and delivers them to the hub.
+
+    JPEG's pixels have the full range. Saying so by the range, and not by the old pixel formats (yuvj420p), is what
+    FFmpeg takes without a warning; the scaler converts where the source's are limited.
+    """
+    stream = stream.filter("scale", out_range="full").filter("format", chroma)
+    return delivered(stream, context, color_range="pc", strict="unofficial", **{"q:v": quality})
+
+
+def delivered(stream: Any, context: SourceContext, **output: Any) -> Program:
+    """The program that delivers `stream` to the hub as multipart JPEG.
 
     Each frame is written out at once (`flush_packets`): a viewer must not wait for a buffer to fill.
     """

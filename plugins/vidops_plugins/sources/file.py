@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vidops.api import Device, PermanentError, SourceBuild, SourceContext
-from vidops_plugins.sources.command import DEFAULT_QUALITY, program
+from vidops_plugins.sources.command import DEFAULT_QUALITY, encoded
 
 
 class File(Device):
@@ -39,7 +39,6 @@ def build(options: File, context: SourceContext) -> SourceBuild:
         width, _, height = options.mode.video_size.partition("x")
         stream = stream.filter("scale", width, height)
     return SourceBuild(
-        # Full-range pixels are what JPEG has; the encoder refuses others in strict builds.
-        program(stream, context, pix_fmt="yuvj420p", **{"q:v": options.quality}),
+        encoded(stream, context, quality=options.quality),
         description={"device_name": os.path.basename(path), "driver": "file", "device_path": path},
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vidops.api import Device, SourceBuild, SourceContext
-from vidops_plugins.sources.command import DEFAULT_QUALITY, program
+from vidops_plugins.sources.command import DEFAULT_QUALITY, encoded
 
 FONT = Path(__file__).parent / "assets" / "digits.ttf"
 CLOCK = r"%{localtime:%Y-%m-%d %H\:%M\:%S}"
@@ -45,6 +45,6 @@ def build(options: TestSrc, context: SourceContext) -> SourceBuild:
     picture = picture.drawtext(text=CLOCK, x="h/40", y="h/40", **text)
     picture = picture.drawtext(text="%{n}", x="w-tw-h/40", y="h/40", **text)
     return SourceBuild(
-        program(picture, context, **{"q:v": options.quality}),
+        encoded(picture, context, quality=options.quality),
         description={"device_name": "Test picture", "driver": "lavfi", "video_size": size, "framerate": rate},
     )

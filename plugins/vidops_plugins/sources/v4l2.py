@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vidops.api import Device, DeviceFacts, SourceBuild, SourceContext
-from vidops_plugins.sources.command import DEFAULT_QUALITY, program
+from vidops.api import Device, DeviceFacts, Program, SourceBuild, SourceContext
+from vidops_plugins.sources.command import DEFAULT_QUALITY, delivered, encoded
 from vidops_plugins.sources.match import Match, describe, find
 
 COMPRESSED = ("mjpeg",)
@@ -71,7 +71,7 @@ def _missing(options: V4L2, context: SourceContext) -> str:
     return f"no device with {wanted}; there is {there or 'no camera at all'}"
 
 
-def _program(options: V4L2, path: str, context: SourceContext) -> Any:
+def _program(options: V4L2, path: str, context: SourceContext) -> Program:
     import ffmpeg
 
     mode = options.mode
@@ -79,10 +79,11 @@ def _program(options: V4L2, path: str, context: SourceContext) -> Any:
     if mode.input_format:
         asked["input_format"] = mode.input_format
     if mode.video_size:
-        asked["video_size"] = mode.video_size
+        # ffmpeg-python takes a pair here, and makes "1x2" of a text.
+        asked["video_size"] = mode.video_size.split("x")
     if mode.framerate:
         asked["framerate"] = f"{mode.framerate:g}"
     stream = ffmpeg.input(path, f="v4l2", **asked)
     if mode.input_format in COMPRESSED:
-        return program(stream, context, **{"c:v": "copy"})
-    return program(stream, context, pix_fmt="yuvj422p", **{"q:v": options.quality})
+        return delivered(stream, context, **{"c:v": "copy"})
+    return encoded(stream, context, quality=options.quality, chroma="yuv422p")

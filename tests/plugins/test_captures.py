@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from vidops.api import FFMPEG, CaptureContext, Layout
+from vidops_plugins.captures.segments import Segments, build
+
+CONTEXT = CaptureContext("archive", "door", Layout("/run/v", "/state", "/data"), "/data/.spool/100%/archive")
+
+
+def options(**given: Any) -> Segments:
+    return Segments.model_validate({"device": "door", **given})
+
+
+def test_what_records_by_default() -> None:
+    made = build(options(), CONTEXT)
+    assert list(made.program.argv) == [
+        *(FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-f", "matroska"),
+        *("-analyzeduration", "0", "-copyts", "-fflags", "nobuffer", "-fpsprobesize", "0", "-probesize", "32"),
+        *("-i", "unix:/run/v/out/door.sock", "-f", "segment", "-c", "copy", "-reset_timestamps", "1"),
+        *("-segment_atclocktime", "1", "-segment_format", "mp4", "-segment_format_options"),
+        "movflags=+empty_moov+default_base_moof:frag_duration=1000000:flush_packets=1",
+        *("-segment_time", "60", "-strftime", "1", "/data/.spool/100%%/archive/%s-@run@.mp4"),
+    ]
+    assert (made.suffix, made.path, made.program.stop_signal) == (".mp4", "{device}/%Y-%m-%d/%H-%M-%S", "INT")
+    assert made.program.directories == (CONTEXT.spool,)
+
+
+def test_what_records_matroska() -> None:
+    made = build(options(segment={"format": "mkv", "part_duration": "500ms", "duration": "2.5s"}), CONTEXT)
+    words = list(made.program.argv)
+    assert words[words.index("-segment_format_options") + 1] == "cluster_time_limit=500:flush_packets=1"
+    assert words[words.index("-segment_time") + 1] == "2.5"
+    assert words[-1].endswith("%s-@run@.mkv")
+
+
+@pytest.mark.parametrize("path", ["{device}/%Y/%H", "a", "{capture}-%s", "100%%", "{{x}}/%j"])
+def test_paths_that_stay_inside(path: str) -> None:
+    assert options(segment={"path": path}).segment.path == path
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/etc/%H", "relative"),
+        ("../%H", "relative"),
+        ("a/../../b", "relative"),
+        ("a//b", "relative"),
+        (".hidden/%H", "relative"),
+        ("{camera}/%H", "unknown field"),
+        ("{device", "brace"),
+        ("%Q", "no strftime directive"),
+        ("%", "no strftime directive"),
+        ("%D", "no strftime directive"),
+        ("a\0b", "NUL"),
+        ("x" * 401, "too long"),
+        ("", "at least 1 character"),
+    ],
+)
+def test_paths_that_lead_out_or_mean_nothing(path: str, says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        options(segment={"path": path})
+
+
+@pytest.mark.parametrize("wrong", [{"codec": "x264"}, {"segment": {"duration": "0s"}}, {"segment": {"format": "avi"}}])
+def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        options(**wrong)
