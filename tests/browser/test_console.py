@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -13,23 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
+from tests.browser.pictures import moves
 from tests.gateway.world import World, route
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ROUTES = [
     route("/stream/**", "stream"),
     route("/snapshot/**", "snapshot"),
@@ -100,26 +89,8 @@ class Console:
     async def open(self) -> None:
         await self.page.goto(f"http://127.0.0.1:{self.world.port}/", wait_until="domcontentloaded")
 
-    async def picture(self, camera: str) -> str:
-        """What an image shows right now, as a data URL; empty before its first frame."""
-        draw = """(image) => {
-            if (!image.naturalWidth) return "";
-            const canvas = document.createElement("canvas");
-            canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-            canvas.getContext("2d").drawImage(image, 0, 0);
-            return canvas.toDataURL("image/png");
-        }"""
-        drawn: str = await self.page.get_by_alt_text(f"Live picture of {camera}").evaluate(draw)
-        return drawn
-
-    async def moves(self, camera: str, timeout: float = 15.0) -> None:
-        """Return once three different pictures have been seen."""
-        seen: set[str] = set()
-        async with asyncio.timeout(timeout):
-            while len(seen) < 3:
-                if picture := await self.picture(camera):
-                    seen.add(picture)
-                await asyncio.sleep(0.02)
+    async def moves(self, camera: str) -> None:
+        await moves(self.page, camera)
 
 
 @asynccontextmanager
@@ -139,16 +110,6 @@ async def filming(world: World, images: list[bytes]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this host")
-    async with async_playwright() as playwright:
-        it = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield it
-        await it.close()
 
 
 @pytest.fixture
