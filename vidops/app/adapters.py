@@ -11,7 +11,6 @@ from vidops.resources.resource import JSON, Resource
 from vidops.resources.specs import CaptureSpec, Program
 from vidops.runtime import gatewayclient
 from vidops.runtime.files import write_if_changed
-from vidops.runtime.procfs import environment
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.segments import CaptureFiles
 
@@ -50,11 +49,6 @@ class Gateways:
 
     async def __call__(self, gateway: str, request: JSON) -> JSON:
         return await gatewayclient.request(self.layout, gateway, request)
-
-
-def running_fingerprint(pid: int) -> str:
-    """What a process says it was started from."""
-    return environment(pid).get("VIDOPS_FINGERPRINT", "")
 
 
 def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, read_file, running_fingerprint
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, read_file
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
@@ -34,10 +34,14 @@ from vidops.runtime.devices import UdevDevices
 from vidops.runtime.hubclient import HubClient
 from vidops.runtime.keeper import Keeper, Sweep
 from vidops.runtime.locks import RunLock
+from vidops.runtime.notify import notify
 from vidops.runtime.plugins import PluginSources, load_catalogue
+from vidops.runtime.procfs import running_fingerprint
 from vidops.runtime.recordings import RecordingsReader
+from vidops.runtime.segments import CaptureFiles
 from vidops.runtime.state import State
 from vidops.runtime.supervisor import RESYNC, Supervisor
+from vidops.runtime.tasks import Tasks
 
 log = logging.getLogger("vidops")
 
@@ -64,6 +68,7 @@ class Service:
         self.unanswered: dict[str, int] = {}
         self.sweep: Sweep | None = None
         self.supervisor_pid = 0
+        self.tasks = Tasks()
 
     def _assemble(self) -> None:
         sources = PluginSources(
@@ -76,7 +81,7 @@ class Service:
         compiler = Compiler(catalogue, dict(os.environ), self.settings.layout, sources.to_json())
         # Where recordings go may be the stack file's to say; everything else of the layout is the host's.
         with contextlib.suppress(StackError):
-            self.layout = compiler.compile(self.stack, read_file).layout
+            self.layout = compiler.compile_around_broken_plugins(self.stack, read_file).layout
         self.supervisor = Supervisor(self.layout)
         self.hub = HubClient(self.layout)
         self.devices = UdevDevices()
@@ -115,7 +120,7 @@ class Service:
         with RunLock.acquire(self.layout, stack=self.stack) as lock:
             await asyncio.to_thread(self._assemble)
             try:
-                self.supervisor_pid = await daemon.ensure_running(self.layout)
+                self.supervisor_pid = await daemon.ensure_running(self.layout, start=self.settings.supervisor == "own")
                 await self.hub.start()
                 self.hub.on_change(self.engine.changed.set)
                 listening = asyncio.Event()
@@ -130,6 +135,7 @@ class Service:
                         await self.engine.begin(self.stack)
                         lock.update(stack=self.stack)
                         self.ready(self)
+                        notify("READY=1")
                         loops: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
                             self.engine.run,
                             self._observe,
@@ -150,6 +156,7 @@ class Service:
                 raise _first(group_error) from None
             finally:
                 await self.engine.close()
+                await self.tasks.close()
                 await self._end()
 
     async def _end(self) -> None:
@@ -201,7 +208,7 @@ class Service:
             self.lost.clear()
             try:
                 before = self.supervisor_pid
-                self.supervisor_pid = await daemon.ensure_running(self.layout)
+                self.supervisor_pid = await daemon.ensure_running(self.layout, start=self.settings.supervisor == "own")
                 if self.supervisor_pid != before:
                     log.warning("supervisord is new (pid %d): everything is started again", self.supervisor_pid)
                     self.host.wanted.clear()
@@ -223,7 +230,8 @@ class Service:
             self.observer.observe()
             turns, self.turns = self.turns, []
             for ref, before, after in turns:
-                text = f"{before.health}/{before.reason} -> {after.health}/{after.reason}: {after.message}".rstrip(": ")
+                was = f"{before.health}/{before.reason} -> " if before.reason else ""
+                text = f"{was}{after.health}/{after.reason}: {after.message}".rstrip(": ")
                 log.log(logging.INFO if after.health is Health.HEALTHY else logging.WARNING, "%s: %s", ref, text)
                 await asyncio.to_thread(self.state.event, after.reason, str(ref), text)
 
@@ -237,14 +245,20 @@ class Service:
 
     async def _keep(self) -> None:
         """File what recorders finished, and make what they write last."""
+        comparing: asyncio.Task[None] | None = None
         while True:
             captures = capture_files(self.engine.memory.good)
             self.sweep = await asyncio.to_thread(self.keeper.sweep, captures)
             for trouble in self.sweep.troubles:
                 log.warning("recordings: %s", trouble)
-            if self.sweep.stale:
-                await asyncio.to_thread(self.keeper.reconcile, captures)
+            if self.sweep.stale and (comparing is None or comparing.done()):
+                # Beside the sweeps: what grows must go on being synced however long it takes.
+                comparing = self.tasks.start(self._compare(captures), "compare index and disk")
             await asyncio.sleep(SWEEP_EVERY)
+
+    async def _compare(self, captures: Sequence[CaptureFiles]) -> None:
+        found = await asyncio.to_thread(self.keeper.reconcile, captures)
+        log.info("recordings: index compared with disk: %s", found)
 
     async def _check(self) -> None:
         """What no event tells: a missed end, a process that lives and does not answer."""
@@ -337,7 +351,8 @@ class Service:
 
     def _files(self) -> Sequence[str]:
         compiled = self.engine.memory.compiled
-        return tuple(dict.fromkeys((self._path(), *(compiled.files if compiled else ()))))
+        files = (self._path(), *(compiled.files if compiled else ()), *self.engine.memory.looked_at)
+        return tuple(dict.fromkeys(files))
 
 
 def _first(error: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     """Names of plugins that are not loaded."""
     on_exit: Literal["stop", "keep"] = "stop"
     """What `vidops run` does with the data plane when it is asked to end: stop it, or keep it running."""
+    supervisor: Literal["own", "external"] = "own"
+    """Who keeps the data plane's supervisord: this program starts one where none answers, or a service manager
+    does (`vidops supervise`) and this program waits for it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of the control plane's own log."""
 

@@ -54,9 +54,13 @@ class Memory:
 
     applied: dict[Ref, Applied] = field(default_factory=dict)
     compiled: Compiled | None = None
+    pending: Compiled | None = None
+    """What is being taken over now; it is `compiled` once it is in force."""
     good: tuple[Resource, ...] = ()
     revision: Revision | None = None
     problems: tuple[Problem, ...] = ()
+    looked_at: tuple[str, ...] = ()
+    """Files of a stack that is not in force for its mistakes: a change of any of them may mend it."""
     failures: dict[Ref, Failure] = field(default_factory=dict)
     rejected: str = ""
     """Why the newest file is not in force, where it compiled and then failed."""
@@ -139,7 +143,7 @@ class Engine:
             if memory.revision is None:
                 raise
             compiled = await self._compile(memory.revision.path, reader_of(memory.revision.texts), around=True)
-            memory.problems = error.problems
+            memory.problems, memory.looked_at = error.problems, error.files
             log.warning("%s has errors; revision %d stays in force", path, memory.revision.number)
         await self._first(replace(compiled, path=path))
 
@@ -169,7 +173,7 @@ class Engine:
                 return await self._take_over(request)
             return await self._converge()
         finally:
-            memory.working = False
+            memory.working, memory.pending = False, None
             self.changed.set()
 
     async def _take_over(self, request: Request) -> Outcome:
@@ -177,30 +181,27 @@ class Engine:
         try:
             compiled = await self._compile(request.path, self.read)
         except StackError as error:
-            memory.problems = error.problems
+            memory.problems, memory.looked_at = error.problems, error.files
             await self._event("StackRejected", request.path, str(error))
             raise
-        memory.problems, memory.rejected = (), ""
+        memory.problems, memory.looked_at, memory.rejected = (), (), ""
         before, current = memory.good, memory.compiled
         steps = plan(compiled.resources, memory.applied)
-        memory.compiled = compiled
+        memory.pending = compiled
         self._forget_past(steps)
         outcome = await self.applier.transact(steps, before, compiled.resources) if steps else Outcome(steps)
         await self._write_notes()
         if outcome.failures:
             said = "; ".join(map(str, outcome.failures))
-            memory.compiled = (
-                replace(compiled, resources=before)
-                if current is None
-                else replace(current, path=compiled.path, files=compiled.files)
-            )
+            if current is not None and current.path == compiled.path:
+                memory.looked_at = compiled.files
             memory.rejected = said
             self._remember_failures(outcome.rollback_failures, before)
             await self._event("ApplyFailed", request.path, said)
             kept = f"revision {memory.revision.number} is in force again" if memory.revision else "nothing was kept"
             raise ApplyError(f"{request.path} was not applied: {said}; {kept}")
         memory.failures.clear()
-        memory.good = compiled.resources
+        memory.compiled, memory.good = compiled, compiled.resources
         await self._commit(compiled, request.why)
         return outcome
 

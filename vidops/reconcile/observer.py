@@ -53,7 +53,8 @@ class Observer:
         """Every desired resource with its status now."""
         memory = self.engine.memory
         cameras = self.engine.host.cameras()
-        resources = memory.compiled.resources if memory.compiled else memory.good
+        desired = memory.pending or memory.compiled
+        resources = desired.resources if desired else ()
         now = self.engine.host.clock.now()
         found: dict[Ref, Status] = {}
         for resource in resources:
