@@ -409,3 +409,10 @@ def test_no_message_speaks_of_pydantic() -> None:
         assert not [
             w for w in ("pydantic", "Input ", "a valid ", "instance", "http", "dictionary", "Extra ") if w in text
         ], text
+
+
+def test_the_chains_of_all_routes_have_a_bound() -> None:
+    links = ", ".join(["plain"] * 190)
+    routes = "".join(f"      - {{path: /r{i}, chain: [c], handler: {{type: end}}}}\n" for i in range(600))
+    text = f"middleware: {{c: [{links}]}}\ngateways:\n  g:\n    bind: a:1\n    routes:\n{routes}"
+    assert errors_of(text) == ["stack.yaml:3:1: gateways: 114190 links in the chains of all routes (at most 100000)"]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from vidops.resources.catalogue import Options
-from vidops.stack.nodes import DocPath, shown
+from vidops.stack.nodes import DocPath, Node, shown
 from vidops.stack.shapes import fields_of
 from vidops.stack.subject import Subject, circles
 
 MAX_LINKS = 200
 """Of a chain with its named chains spelled out: ten chains that each name the one before ten times are too many."""
+MAX_TOTAL = 100_000
+"""Links of all routes together: each of them is an object in a gateway."""
 
 
 def check_chains(subject: Subject) -> None:
     chains = subject.stack.middleware
-    for path, chain in _all(subject.stack):
-        for i, link in enumerate(chain):
-            if isinstance(link, str):
-                _check_name(subject, (*path, i), link)
+    # Names are looked up as written: a gateway with another mistake may have these, too.
+    whole = replace(subject, root=subject.document)
+    names = dict.fromkeys(subject.names("middleware"))
+    for path, node in _written(subject.document):
+        for i, link in enumerate(node.value if isinstance(node.value, list) else ()):
+            if isinstance(link.value, str) and (*path, i) not in subject.absent:
+                _check_name(whole, (*path, i), link.value, names)
     found = circles(chains, lambda name: [link for link in chains[name] if _is_chain(link, chains)])
     for circle in found:
         way = " -> ".join([*circle, circle[0]])
@@ -32,11 +38,37 @@ def check_chains(subject: Subject) -> None:
         _check_lengths(subject, chains)
 
 
+def _written(root: Node) -> Iterator[tuple[DocPath, Node]]:
+    """What stands in the document where chains are."""
+    for name, chain in _children(root.child("middleware")):
+        yield ("middleware", name), chain
+    for name, gateway in _children(root.child("gateways")):
+        if own := gateway.child("chain"):
+            yield ("gateways", name, "chain"), own
+        routes = gateway.child("routes")
+        for i, route in enumerate(routes.value if routes and isinstance(routes.value, list) else ()):
+            if inner := route.child("chain"):
+                yield ("gateways", name, "routes", i, "chain"), inner
+
+
+def _children(node: Node | None) -> Iterable[tuple[str, Node]]:
+    return node.value.items() if node and isinstance(node.value, dict) else ()
+
+
 def _check_lengths(subject: Subject, chains: dict[str, Sequence[Any]]) -> None:
-    lengths: dict[str, int] = {}
+    known: dict[str, int] = {}
+    total = 0
+    longest = 0
     for path, chain in _all(subject.stack):
-        if (length := _length(chain, chains, lengths)) > MAX_LINKS:
+        length = _length(chain, chains, known)
+        if length > MAX_LINKS:
             subject.problem(path, f"{length} links with its named chains spelled out", f"at most {MAX_LINKS}")
+        # A gateway's own chain is in front of each of its routes.
+        own = path[0] == "gateways" and len(path) == 3
+        total += length * (len(subject.stack.gateways[path[1]].routes) if own else 1)
+        longest = max(longest, length)
+    if total > MAX_TOTAL and longest <= MAX_LINKS:
+        subject.problem(("gateways",), f"{total} links in the chains of all routes", f"at most {MAX_TOTAL}")
 
 
 def _length(chain: Sequence[Any], chains: dict[str, Sequence[Any]], known: dict[str, int]) -> int:
@@ -70,9 +102,8 @@ def _all(stack: Any) -> Iterator[tuple[DocPath, Sequence[Any]]]:
             yield ("gateways", name, "routes", i, "chain"), route.chain
 
 
-def _check_name(subject: Subject, path: DocPath, link: str) -> None:
+def _check_name(subject: Subject, path: DocPath, link: str, names: Collection[str]) -> None:
     """A link that is text: a named chain, or a middleware type whose options all have defaults."""
-    names = subject.names("middleware")
     if link in names:
         return
     kind = subject.catalogue.middleware.get(link)
