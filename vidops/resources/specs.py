@@ -27,7 +27,6 @@ class SecretRef(Spec):
     """Where a secret is: exactly one of an environment variable, a file, a systemd credential."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={
             "oneOf": [
                 {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
@@ -36,12 +35,9 @@ class SecretRef(Spec):
         },
     )
 
-    env: str | None = None
-    """Name of an environment variable."""
-    file: str | None = None
-    """Path of a file; a final newline is not part of the secret."""
-    credential: str | None = None
-    """Name of a systemd credential (`LoadCredential=`)."""
+    env: str | None = Field(None, description="Name of an environment variable.")
+    file: str | None = Field(None, description="Path of a file; a final newline is not part of the secret.")
+    credential: str | None = Field(None, description="Name of a systemd credential (`LoadCredential=`).")
 
     @model_validator(mode="after")
     def _one_of_three(self) -> SecretRef:

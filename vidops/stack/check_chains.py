@@ -27,7 +27,7 @@ def check_chains(subject: Subject) -> None:
     names = dict.fromkeys(subject.names("middleware"))
     for path, node in _written(subject.document):
         for i, link in enumerate(node.value if isinstance(node.value, list) else ()):
-            if isinstance(link.value, str) and (*path, i) not in subject.absent:
+            if isinstance(link.value, str) and not subject.gone((*path, i)):
                 _check_name(whole, (*path, i), link.value, names)
     found = circles(chains, lambda name: [link for link in chains[name] if _is_chain(link, chains)])
     for circle in found:

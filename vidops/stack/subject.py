@@ -59,6 +59,10 @@ class Subject:
         gone, above = self._absent
         return path not in above and not any(path[:i] in gone for i in range(1, len(path) + 1))
 
+    def gone(self, path: DocPath) -> bool:
+        """Whether exactly what is at `path` is absent."""
+        return path in self._absent[0]
+
     @cached_property
     def _absent(self) -> tuple[set[DocPath], set[DocPath]]:
         """The absent paths, and all that lead to them."""
