@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 
 import pytest
 
-from vidops.testing import Host, wait_until
+from vidops.testing import Host, free_port, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +174,26 @@ def _recordings(host: Host) -> list[dict[str, object]]:
 
 def _files(root: str) -> list[str]:
     return [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+
+
+def test_a_busy_port_is_named_with_its_holder_and_served_once_it_is_free(vidops_host: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        route = "{path: /livez, handler: {type: health}}"
+        host = vidops_host(STACK + f'gateways: {{main: {{bind: "127.0.0.1:{port}", routes: [{route}]}}}}\n')
+        message = host.until(lambda: host.resource("gateway/main").get("message"), what="a message")
+        assert f"127.0.0.1:{port}" in message
+        assert f"pid {os.getpid()}" in message
+        # Everything else is not held up by it.
+        host.until(lambda: host.health("source/cam") == "Healthy", what="the camera")
+    host.healthy(timeout=60)
+
+
+def test_a_gateway_that_hangs_is_ended_and_started_again(vidops_host: Start) -> None:
+    route = "{path: /livez, handler: {type: health}}"
+    host = vidops_host(STACK + f'gateways: {{main: {{bind: "127.0.0.1:{free_port()}", routes: [{route}]}}}}\n')
+    host.healthy()
+    victim = host.pid("gateway/main")
+    os.kill(victim, signal.SIGSTOP)
+    host.until(lambda: host.pid("gateway/main") not in (0, victim), timeout=60, what="a new gateway")
+    host.healthy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ from vidops.resources.resource import JSON, Resource
 from vidops.resources.specs import CaptureSpec, Program
 from vidops.runtime import gatewayclient
 from vidops.runtime.files import write_if_changed
+from vidops.runtime.logtail import log_tail
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.segments import CaptureFiles
 
@@ -49,6 +51,19 @@ class Gateways:
 
     async def __call__(self, gateway: str, request: JSON) -> JSON:
         return await gatewayclient.request(self.layout, gateway, request)
+
+
+def last_words(layout: Layout, program: str) -> str:
+    """The last line of a program's log; of a JSON line, its `error` or `event`."""
+    for text in reversed(log_tail(layout, program, 5, limit=16384)):
+        if text.strip():
+            try:
+                record = json.loads(text)
+            except ValueError:
+                return text.strip()[:500]
+            said = record.get("error") or record.get("event") if isinstance(record, dict) else text
+            return str(said)[:500]
+    return ""
 
 
 def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, read_file
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, last_words, read_file
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
@@ -98,6 +98,7 @@ class Service:
             cameras=self._cameras,
             running_fingerprint=running_fingerprint,
             grown=self.keeper.grown,
+            last_words=partial(last_words, self.layout),
         )
         self.engine = Engine(
             host=self.host,
@@ -328,10 +329,10 @@ class Service:
         return await RecordingsReader(self.layout).list(camera=camera, limit=limit)
 
     def addresses(self) -> Sequence[tuple[str, str]]:
-        """Where people look: each gateway's first address."""
+        """Where people look: each serving gateway's first address."""
         found = []
         for resource in self.engine.memory.good:
-            if isinstance(resource.spec, GatewaySpec):
+            if isinstance(resource.spec, GatewaySpec) and resource.ref in self.engine.memory.applied:
                 scheme = "https" if resource.spec.tls else "http"
                 host = resource.spec.bind[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
                 found.append((resource.ref.name, host if host.startswith("unix:") else f"{scheme}://{host}/"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from vidops.cli import output
 from vidops.cli.root import settings
 
 
@@ -47,4 +48,6 @@ def _say(service: Any) -> None:
     """The one line that a person waits for: where to look."""
     for name, address in service.addresses():
         print(f"{name}: {address}", flush=True)
+    for failure in service.engine.memory.failures.values():
+        output.error(f"{failure}; it is tried again")
     print("Ctrl-C ends it." if sys.stdout.isatty() else "vidops runs.", flush=True)

@@ -7,6 +7,7 @@ process is replaced only where its program differs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Protocol, cast
 
@@ -82,7 +83,8 @@ class CaptureDriver(ProgramDriver):
         async def growing() -> bool:
             state = await host.state_of(resource.ref.program)
             if state is not None and state.stopped:
-                raise TemporaryError(f"the recorder ended at once (exit status {state.exit_status})", reason="Exited")
+                said = await host.farewell(resource.ref.program, state.exit_status)
+                raise TemporaryError(f"the recorder {said}", reason="Exited")
             return host.grown(spec.spool) > before
 
         if not await until(host.clock, spec.stall_timeout, growing):
@@ -159,18 +161,23 @@ class GatewayDriver(ProgramDriver):
         host, name = self.host, resource.ref.name
         document = {**resource.data, "fingerprint": resource.fingerprint, "name": name}
         text = json.dumps(document, indent=1, sort_keys=True)
-        previous = host.layout.gateway_file(name)
-        host.files.write(previous, text)
+        host.files.write(host.layout.gateway_file(name), text)
         started = await self.run(resource.ref.program, spec.program)
         if not started:
-            answer = await host.gateway(name, {"op": "status"})
-            if answer.get("fingerprint") == resource.fingerprint:
+            # One that does not answer is coming up, and reads the new file as it does.
+            with contextlib.suppress(TemporaryError):
+                await self._take_over(name, resource.fingerprint)
                 return
-            answer = await host.gateway(name, {"op": "reload"})
-            if not answer.get("ok"):
-                raise PermanentError(str(answer.get("error")), reason=str(answer.get("reason") or "ReloadFailed"))
-            return
         await self._serving(resource)
+
+    async def _take_over(self, name: str, fingerprint: str) -> None:
+        """Have the running process serve the new file; raises `PermanentError` with its reason where it does not."""
+        answer = await self.host.gateway(name, {"op": "status"})
+        if answer.get("fingerprint") == fingerprint:
+            return
+        answer = await self.host.gateway(name, {"op": "reload"})
+        if not answer.get("ok"):
+            raise PermanentError(str(answer.get("error")), reason=str(answer.get("reason") or "ReloadFailed"))
 
     async def _serving(self, resource: Resource) -> None:
         spec = cast(GatewaySpec, resource.spec)
@@ -182,10 +189,8 @@ class GatewayDriver(ProgramDriver):
             except TemporaryError:
                 state = await host.state_of(resource.ref.program)
                 if state is not None and state.stopped:
-                    raise TemporaryError(
-                        f"it ended at once (exit status {state.exit_status}): see `vidops logs {resource.ref}`",
-                        reason="Exited",
-                    ) from None
+                    said = await host.farewell(resource.ref.program, state.exit_status)
+                    raise TemporaryError(said, reason="Exited") from None
                 return False
             return answer.get("fingerprint") == resource.fingerprint
 

@@ -7,6 +7,7 @@ Sources are not in here: the hub starts and heals those, so that streams heal wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Patient:
     started: float = 0.0
     restarts: int = 0
     error: str = ""
+    """What its last end, or the refusal of its last start, was about."""
     timer: asyncio.Task[None] | None = None
 
 
@@ -90,6 +92,11 @@ class Healer:
         """Wait for the backoff, then start, unless it is not wanted any more or runs already."""
         clock = self.host.clock
         try:
+            with contextlib.suppress(VidopsError):
+                state = await self.host.state_of(program)
+                if state is not None and state.stopped:
+                    patient.error = await self.host.farewell(program, state.exit_status)
+                    self.changed()
             while program in self.host.wanted:
                 await clock.sleep(max(0.0, patient.backoff.next_start - clock.monotonic()))
                 if program not in self.host.wanted:
@@ -111,7 +118,6 @@ class Healer:
                     pause = max(patient.backoff.next_start, clock.monotonic() + 0.2)
                     patient.backoff = Backoff(patient.backoff.failures, pause)
                     continue
-                patient.error = ""
                 patient.restarts += 1
                 return
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -62,6 +63,8 @@ class Host:
     """The fingerprint that the process of a pid was started with; empty where unknown."""
     grown: Callable[[str], int]
     """Bytes that a capture's spool holds."""
+    last_words: Callable[[str], str]
+    """What a program's log ends with: why it ended. Blocking; empty where it says nothing."""
     wanted: set[str] = field(default_factory=set)
 
     async def state_of(self, program: str) -> ProcessState | None:
@@ -70,6 +73,11 @@ class Host:
             return await self.processes.state(program)
         except PermanentError:
             return None
+
+    async def farewell(self, program: str, exit_status: int) -> str:
+        """`ended with exit status 1: <what its log ends with>`."""
+        said = await asyncio.to_thread(self.last_words, program)
+        return f"ended with exit status {exit_status}" + (f": {said}" if said else "")
 
 
 async def until(
