@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.stack.support import load_text
@@ -52,6 +52,7 @@ def test_a_route_that_the_gateway_refuses_is_not_taken(text: str) -> None:
         max_size=5,
     ).map("".join)
 )  # fmt: skip
+@example("unix:0")
 def test_an_address_that_is_taken_is_one_for_the_gateway(text: str) -> None:
     try:
         parse_bind(text)
