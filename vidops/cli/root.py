@@ -16,6 +16,7 @@ from vidops.errors import AlreadyRunningError, StackError, VidopsError
 COMMANDS = {
     "apply": "Have a stack file taken over by the running control plane.",
     "check": "Check a stack file; all errors at once.",
+    "completion": "Print a shell's completion script.",
     "diff": "Like plan, with diff's exit codes: 0 same, 1 differs.",
     "history": "Revisions that were committed.",
     "logs": "Show a resource's log.",
@@ -86,7 +87,7 @@ def settings(ctx: click.Context) -> Any:
 def run() -> None:
     """Exit codes: 0 done, 1 failed, 2 bad usage (or what a command says), 3 timed out, 130 interrupted."""
     try:
-        code = root.main(standalone_mode=False)
+        code = root.main(prog_name="vidops", complete_var="_VIDOPS_COMPLETE", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except StackError as error:
         output.problems(map(str, error.problems))

@@ -33,7 +33,6 @@ async def changes(files: Callable[[], Sequence[str]], stop: asyncio.Event) -> As
             rust_timeout=int(LOOK_ANYWAY * 1000),
             yield_on_timeout=True,
             stop_event=stop,
-            raise_interrupt=False,
         ):
             now = digest(files())
             if now != seen:

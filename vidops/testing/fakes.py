@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vidops.errors import PermanentError, TemporaryError
@@ -34,6 +34,8 @@ class FakeProcesses:
         self.states: dict[str, ProcessState] = {}
         self.refusing = set(refusing)
         self.history: list[tuple[str, str]] = []
+        self.on_start: Callable[[str, int], None] = lambda program, pid: None
+        """Called with each process that is started."""
         self._events: asyncio.Queue[ProcessEvent] = asyncio.Queue()
         self._pid = 100
 
@@ -61,6 +63,7 @@ class FakeProcesses:
         if not state.running:
             self._pid += 1
             self.history.append(("start", program))
+            self.on_start(program, self._pid)
             self._set(replace(state, state="RUNNING", pid=self._pid))
 
     async def stop(self, program: str, timeout: float = 10.0) -> None:

@@ -1,0 +1,128 @@
+"""Plans carried out on a host of fakes: idempotent, minimal, and undone where a gate fails."""
+
+from __future__ import annotations
+
+from tests.reconcile.world import FakeGateways, FakeHub, MemoryFiles, capture, gateway, hub, make_host, source
+from vidops.planning.plan import Action, Applied, plan
+from vidops.reconcile.apply import Applier
+from vidops.reconcile.drivers import drivers
+from vidops.resources.resource import Ref, Resource
+from vidops.testing import FakeClock, FakeProcesses
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.processes = FakeProcesses()
+        self.hub = FakeHub()
+        self.files = MemoryFiles()
+        self.gateways = FakeGateways(self.files)
+        self.host = make_host(self.clock, self.processes, hub=self.hub, files=self.files, gateway=self.gateways)
+        self.applied: dict[Ref, Applied] = {}
+        self.noted: list[Action] = []
+        self.applier = Applier(drivers(self.host), self.applied, self.noted.append)
+
+    async def take(self, *desired: Resource, before: tuple[Resource, ...] = ()) -> list[str]:
+        """Apply `desired` as a transaction; what failed."""
+        outcome = await self.applier.transact(plan(desired, self.applied), before, desired)
+        return [str(f) for f in outcome.failures]
+
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        return self.processes.history
+
+
+async def test_everything_starts_in_order_and_sources_are_the_hubs() -> None:
+    world = World()
+    assert await world.take(gateway(), capture(), source(), hub()) == []
+    assert world.history == [("start", "hub"), ("start", "capture.archive"), ("start", "gateway.main")]
+    assert world.hub.cameras["cam"]["program"] == "source.cam"
+    assert world.host.wanted == {"hub", "capture.archive", "gateway.main"}
+    assert plan((gateway(), capture(), source(), hub()), world.applied).actions == ()
+
+
+async def test_an_update_replaces_only_what_its_program_says() -> None:
+    world = World()
+    await world.take(hub(), source(), capture(), gateway())
+    world.history.clear()
+    assert await world.take(hub(), source(), capture(words="other"), gateway()) == []
+    assert world.history == [("stop", "capture.archive"), ("start", "capture.archive")]
+    world.history.clear()
+    assert await world.take(hub(), source(), capture(words="other", path="%M"), gateway()) == []
+    assert world.history == []
+
+
+async def test_a_gateways_new_routes_are_a_reload() -> None:
+    world = World()
+    await world.take(hub(), gateway())
+    world.history.clear()
+    assert await world.take(hub(), gateway(body="other")) == []
+    assert world.history == []
+    assert world.gateways.reloads == 1
+
+
+async def test_deletions_release_what_they_held() -> None:
+    world = World()
+    await world.take(hub(), source(), capture(), gateway())
+    assert await world.take(hub()) == []
+    assert world.hub.cameras == {}
+    assert set(world.processes.states) == {"hub"}
+    assert world.files.content == {}
+
+
+async def test_a_camera_that_fails_takes_everything_back() -> None:
+    world = World()
+    before = (hub(), source(), capture())
+    await world.take(*before)
+    world.history.clear()
+    world.hub.failing["bad"] = "/dev/video9: no such device"
+    desired = (hub(), source(), capture(words="other"), source("bad"), capture("bad-archive", "bad"))
+    failures = await world.take(*desired, before=before)
+    assert failures[0].startswith("source/bad: Failed: /dev/video9: no such device")
+    assert set(world.applied) == {r.ref for r in before}
+    assert "bad" not in world.hub.cameras
+    assert plan(before, world.applied).actions == ()
+    assert (await world.processes.state("capture.archive")).running
+
+
+async def test_a_gateway_that_refuses_takes_everything_back() -> None:
+    world = World()
+    before = (hub(), gateway())
+    await world.take(*before)
+    bad = gateway(body="bad")
+    world.gateways.refusing.add(bad.fingerprint)
+    failures = await world.take(hub(), bad, before=before)
+    assert failures == ["gateway/main: BadRoute: a route cannot be built"]
+    assert world.gateways.serving["main"] == gateway().fingerprint
+    assert plan(before, world.applied).actions == ()
+
+
+async def test_a_recorder_that_records_nothing_fails_its_gate() -> None:
+    world = World()
+    world.host.grown = lambda _: 0
+    failures = await world.take(hub(), source(), capture())
+    assert failures == ["capture/archive: NotRecording: nothing was recorded within 15s"]
+
+
+async def test_converging_does_what_it_can() -> None:
+    world = World()
+    world.processes.refusing.add("capture.archive")
+    outcome = await world.applier.converge(plan((hub(), source(), capture(), gateway()), world.applied))
+    assert [str(f.ref) for f in outcome.failures] == ["capture/archive"]
+    assert outcome.failures[0].temporary
+    assert (await world.processes.state("gateway.main")).running
+    world.processes.refusing.clear()
+    outcome = await world.applier.converge(plan((hub(), source(), capture(), gateway()), world.applied))
+    assert outcome.failures == []
+
+
+async def test_restoring_starts_what_is_down_and_touches_nothing_else() -> None:
+    world = World()
+    resources = (hub(), source(), capture(), gateway())
+    await world.take(*resources)
+    world.history.clear()
+    assert await world.applier.restore(resources) == []
+    assert world.history == []
+    world.processes.end("capture.archive")
+    assert await world.applier.restore(resources) == []
+    assert world.history == [("start", "capture.archive")]

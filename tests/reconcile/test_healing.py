@@ -1,0 +1,139 @@
+"""The healer against fake processes and a fake clock: when it starts what again, and when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tests.reconcile.world import make_host
+from vidops.ports import ProcessEvent
+from vidops.reconcile.healing import Healer
+from vidops.reconcile.host import Host
+from vidops.resources.restart import RestartPolicy
+from vidops.testing import FakeClock, FakeProcesses
+
+POLICY = RestartPolicy(base=1.0, jitter=0.0, crash_loop_after=3)
+
+
+async def settled(check: Callable[[], bool]) -> None:
+    """Turn the loop until `check` holds."""
+    for _ in range(2000):
+        if check():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come to rest")
+
+
+class World:
+    def __init__(self, *, refusing: tuple[str, ...] = (), held: Callable[[str], bool] = lambda _: False) -> None:
+        self.clock = FakeClock()
+        self.processes = FakeProcesses(refusing)
+        self.host: Host = make_host(self.clock, self.processes)
+        self.healer = Healer(self.host, lambda _: POLICY, held, lambda: None, dice=lambda: 0.5)
+
+    async def run(self, program: str) -> None:
+        await self.processes.ensure([program])
+        await self.processes.start(program)
+        self.host.wanted.add(program)
+        self.healer.heard(ProcessEvent(program, "RUNNING", 1))
+
+    async def crash(self, program: str) -> None:
+        """It ends; the healer hears of it and starts it again."""
+        starts = len(self.processes.history)
+        self.processes.end(program)
+        self.healer.heard(ProcessEvent(program, "EXITED"))
+        await settled(lambda: self.healer.patient(program).timer is None)
+        assert len(self.processes.history) > starts
+        self.healer.heard(ProcessEvent(program, "RUNNING", 1))
+
+
+async def test_a_row_of_failures_is_backed_off() -> None:
+    world = World()
+    await world.run("capture.a")
+    waits = []
+    for _ in range(4):
+        before = world.clock.time
+        await world.crash("capture.a")
+        waits.append(world.clock.time - before)
+    assert waits == [0.0, 1.0, 2.0, 4.0]
+    assert world.healer.patient("capture.a").restarts == 4
+    assert world.healer.patient("capture.a").backoff.crash_looping(POLICY)
+
+
+async def test_a_healthy_while_resets_the_backoff() -> None:
+    world = World()
+    await world.run("capture.a")
+    await world.crash("capture.a")
+    await world.crash("capture.a")
+    world.clock.time += POLICY.healthy_after
+    before = world.clock.time
+    await world.crash("capture.a")
+    assert world.clock.time == before
+    assert world.healer.patient("capture.a").backoff.failures == 1
+
+
+async def test_what_is_not_wanted_stays_down() -> None:
+    world = World()
+    await world.run("capture.a")
+    world.host.wanted.discard("capture.a")
+    world.processes.end("capture.a")
+    world.healer.heard(ProcessEvent("capture.a", "EXITED"))
+    await asyncio.sleep(0)
+    assert world.processes.history == [("start", "capture.a")]
+
+
+async def test_wanted_no_more_while_it_waits() -> None:
+    world = World()
+    await world.run("capture.a")
+    await world.crash("capture.a")
+    world.processes.end("capture.a")
+    world.healer.heard(ProcessEvent("capture.a", "EXITED"))
+    world.host.wanted.discard("capture.a")
+    await settled(lambda: world.healer.patient("capture.a").timer is None)
+    assert [what for what, _ in world.processes.history] == ["start", "start"]
+
+
+async def test_what_is_held_waits_and_is_not_blamed() -> None:
+    held = True
+    world = World(held=lambda _: held)
+    await world.run("capture.a")
+    world.processes.end("capture.a")
+    world.healer.heard(ProcessEvent("capture.a", "EXITED"))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert [what for what, _ in world.processes.history] == ["start"]
+    held = False
+    await settled(lambda: world.healer.patient("capture.a").timer is None)
+    assert [what for what, _ in world.processes.history] == ["start", "start"]
+    assert world.healer.patient("capture.a").backoff.failures == 0
+
+
+async def test_a_refused_start_is_tried_again_and_told() -> None:
+    world = World()
+    await world.run("capture.a")
+    world.processes.refusing.add("capture.a")
+    world.processes.end("capture.a")
+    world.healer.heard(ProcessEvent("capture.a", "EXITED"))
+    await settled(lambda: world.healer.patient("capture.a").backoff.failures >= 3)
+    assert "does not start" in world.healer.patient("capture.a").error
+    world.processes.refusing.clear()
+    await settled(lambda: world.healer.patient("capture.a").timer is None)
+    assert (await world.processes.state("capture.a")).running
+
+
+async def test_an_end_that_no_event_told_of_is_found() -> None:
+    world = World()
+    await world.run("capture.a")
+    world.processes.end("capture.a")
+    await world.healer.check()
+    await settled(lambda: world.healer.patient("capture.a").timer is None)
+    assert (await world.processes.state("capture.a")).running
+
+
+async def test_closing_starts_nothing_more() -> None:
+    world = World(held=lambda _: True)
+    await world.run("capture.a")
+    world.processes.end("capture.a")
+    world.healer.heard(ProcessEvent("capture.a", "EXITED"))
+    await world.healer.close()
+    assert [what for what, _ in world.processes.history] == ["start"]
