@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.hub.jpegs import jpeg
@@ -27,6 +28,8 @@ class FakeProcesses:
     every: float = 0.01
     size: tuple[int, int] = (16, 8)
     sends: Iterable[bytes] | None = None
+    picture: Callable[[int], bytes] | None = None
+    """The n-th frame, from 0; delivered at an even pace."""
     fails: bool = False
     """Sources end as soon as they are started."""
     away: bool = False
@@ -108,10 +111,12 @@ class FakeProcesses:
                     writer.write(data)
                     await writer.drain()
                 await asyncio.Event().wait()
-            while True:
-                writer.write(part(jpeg(*self.size)))
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for n in itertools.count():
+                writer.write(part(self.picture(n) if self.picture else jpeg(*self.size)))
                 await writer.drain()
-                await asyncio.sleep(self.every)
+                await asyncio.sleep(max(0.0, began + (n + 1) * self.every - loop.time()))
         except ConnectionError:
             return
         finally:

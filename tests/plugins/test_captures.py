@@ -19,9 +19,17 @@ def test_what_records_by_default() -> None:
     made = build(options(), CONTEXT)
     assert list(made.program.argv) == [
         *(FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-f", "matroska"),
-        *("-analyzeduration", "0", "-copyts", "-fflags", "nobuffer", "-fpsprobesize", "0", "-probesize", "32"),
+        *("-analyzeduration", "0", "-copyts", "-fpsprobesize", "0", "-probesize", "32"),
         *("-i", "unix:/run/v/out/door.sock", "-f", "segment", "-c", "copy", "-reset_timestamps", "1"),
-        *("-segment_atclocktime", "1", "-segment_format", "mp4", "-segment_format_options"),
+        *(
+            "-segment_atclocktime",
+            "1",
+            "-segment_clocktime_offset",
+            "0.02",
+            "-segment_format",
+            "mp4",
+            "-segment_format_options",
+        ),
         "movflags=+empty_moov+default_base_moof:frag_duration=1000000:flush_packets=1",
         *("-segment_time", "60", "-strftime", "1", "/data/.spool/100%%/archive/%s-@run@.mp4"),
     ]
@@ -65,7 +73,16 @@ def test_paths_that_lead_out_or_mean_nothing(path: str, says: str) -> None:
         options(segment={"path": path})
 
 
-@pytest.mark.parametrize("wrong", [{"codec": "x264"}, {"segment": {"duration": "0s"}}, {"segment": {"format": "avi"}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"codec": "x264"},
+        {"segment": {"duration": "0s"}},
+        {"segment": {"duration": "500ms"}},
+        {"segment": {"duration": "2d"}},
+        {"segment": {"format": "avi"}},
+    ],
+)
 def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         options(**wrong)

@@ -23,7 +23,7 @@ READS = [
         "-analyzeduration",
         "0",
     ),
-    *("-fflags", "nobuffer", "-fpsprobesize", "0", "-probesize", "32", "-i", "unix:/run/v/out/door.sock"),
+    *("-fpsprobesize", "0", "-probesize", "32", "-i", "unix:/run/v/out/door.sock"),
 ]
 
 

@@ -18,6 +18,11 @@ FIELDS = ("device", "capture")
 DIRECTIVES = "YmdHMSjyUuAaBbsfZzFT%"
 """Of strftime(3), as far as their result is a fit part of a file's name."""
 SUFFIX = {"fmp4": ".mp4", "mkv": ".mkv"}
+LONGEST = 86400.0
+"""Seconds: FFmpeg counts a day's, and would cut at midnight anyway."""
+CLOCK_LAG = 0.02
+"""Seconds behind a whole multiple at which a file is begun. FFmpeg takes its name from a clock that is up to a
+timer tick late, and would call every tenth file after the second before."""
 MUXER = {"fmp4": "mp4", "mkv": "matroska"}
 
 
@@ -43,8 +48,17 @@ def check_path(path: str) -> str:
 PathTemplate = Annotated[str, Field(min_length=1), AfterValidator(check_path)]
 
 
+def check_duration(seconds: float) -> float:
+    if not 1.0 <= seconds <= LONGEST:
+        raise ValueError("between 1s and 24h")
+    return seconds
+
+
+SegmentDuration = Annotated[PositiveDuration, AfterValidator(check_duration)]
+
+
 class Segment(Options):
-    duration: PositiveDuration = "60s"  # type: ignore[assignment]
+    duration: SegmentDuration = "60s"  # type: ignore[assignment]
     """How long a file is. Files begin at whole multiples of it by the clock, the first one when recording does."""
     path: PathTemplate = "{device}/%Y-%m-%d/%H-%M-%S"
     """Where a finished file goes, below the data directory: strftime, {device} and {capture}; no suffix."""
@@ -76,14 +90,13 @@ def build(options: Segments, context: CaptureContext) -> CaptureBuild:
         muxing = f"cluster_time_limit={max(1, part // 1000)}:flush_packets=1"
     suffix = SUFFIX[segment.format]
     # The hub's stream says all that probing would find out; its times are the captures' own.
-    stream = ffmpeg.input(
-        context.input, f="matroska", copyts=None, fflags="nobuffer", analyzeduration=0, probesize=32, fpsprobesize=0
-    )
+    stream = ffmpeg.input(context.input, f="matroska", copyts=None, analyzeduration=0, probesize=32, fpsprobesize=0)
     output: dict[str, Any] = {
         "c": "copy",
         "f": "segment",
         "segment_time": f"{segment.duration:g}",
         "segment_atclocktime": 1,
+        "segment_clocktime_offset": f"{CLOCK_LAG:g}",
         "reset_timestamps": 1,
         "strftime": 1,
         "segment_format": MUXER[segment.format],

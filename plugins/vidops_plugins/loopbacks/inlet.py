@@ -25,9 +25,7 @@ def program(context: NodeContext, target: str, *filters: str, **output: Any) -> 
     import ffmpeg
 
     # The hub's stream says all that probing would find out.
-    stream = ffmpeg.input(
-        context.input, f="matroska", fflags="nobuffer", analyzeduration=0, probesize=32, fpsprobesize=0
-    )
+    stream = ffmpeg.input(context.input, f="matroska", analyzeduration=0, probesize=32, fpsprobesize=0)
     if context.filters or filters:
         output["vf"] = ",".join((*context.filters, *filters))
     words = stream.output(target, fps_mode="passthrough", **output).compile(cmd=FFMPEG)
