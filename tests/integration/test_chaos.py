@@ -6,9 +6,11 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -117,37 +119,57 @@ def _all_play(host: Host) -> None:
         assert result.returncode == 0, f"{path}: {result.stderr}"
 
 
+CAMERAS = 5
+MANY = """\
+apiVersion: vidops/v1
+devices:
+{devices}
+gateways:
+  main:
+    bind: "127.0.0.1:{port}"
+    routes: [{{path: /stream/**, handler: {{type: stream}}}}]
+"""
+
+
 def test_a_viewer_keeps_its_connection_when_its_source_is_killed(
     vidops_host: Callable[..., Host], capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    host = vidops_host(STACK.format(port=port))
-    host.healthy()
-    viewer = Viewer(port, "cam")
-    try:
-        wait_until(lambda: len(viewer.arrivals) > 15, what="frames")
-        gaps = []
-        for _ in range(5):
-            victim = host.pid("source/cam") or int(host.resource("source/cam")["pid"])
-            killed = time.monotonic()
-            os.kill(victim, signal.SIGKILL)
-            wait_until(lambda since=killed: sum(t > since + 0.05 for t in viewer.arrivals) > 20, what="frames again")  # type: ignore[misc]
-            gaps.append(viewer.largest_gap(killed - 0.2))
-            # The policy answers a failure at once only after a healthy while; this is about the first one.
-            host.healthy()
-    finally:
-        viewer.close()
-    assert not viewer.ended, viewer.error
-    bare = _bare_start()
+    camera = "  cam{}: {{source: testsrc, mode: {{video_size: 320x180, framerate: 15}}}}"
+    host = vidops_host(MANY.format(port=port, devices="\n".join(camera.format(n) for n in range(CAMERAS))))
+    gaps, bare = [], []
+    # A camera each time: the policy answers at once the first time, and makes a row of failures wait.
+    for name in (f"cam{n}" for n in range(CAMERAS)):
+        viewer = Viewer(port, name)
+        try:
+            gaps.append(_gap(host, viewer, name))
+        finally:
+            viewer.close()
+        assert not viewer.ended, viewer.error
+        bare.append(_bare_start(host, name))
     with capsys.disabled():
-        print(f"\nsource killed: gap {min(gaps) * 1000:.0f} ms; a bare FFmpeg starts in {bare * 1000:.0f} ms")
-    assert min(gaps) < bare + 0.1 + 1 / 15
+        print(
+            f"\nsource killed: gap median {statistics.median(gaps) * 1000:.0f} ms; "
+            f"a bare FFmpeg starts in {statistics.median(bare) * 1000:.0f} ms"
+        )
+    # The gap has one frame's time in it that no start is to blame for.
+    assert statistics.median(gaps) < statistics.median(bare) + 0.1 + 1 / 15
 
 
-def _bare_start() -> float:
-    """Seconds from exec to the first bytes of the same source."""
-    picture = ("-f", "lavfi", "-re", "-i", "testsrc2=size=320x180:rate=15")
-    argv = [find_ffmpeg(), "-v", "error", *picture, "-f", "mpjpeg", "-"]
+def _gap(host: Host, viewer: Viewer, name: str) -> float:
+    """Kill the viewer's source, and wait until frames come again; the seconds without."""
+    wait_until(lambda: len(viewer.arrivals) > 10, what="frames")
+    victim = host.until(lambda: host.pid(f"source/{name}"), what="its pid")
+    killed = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: sum(t > killed + 0.05 for t in viewer.arrivals) > 15, what="frames again")
+    return viewer.largest_gap(killed - 0.2)
+
+
+def _bare_start(host: Host, name: str) -> float:
+    """Seconds from exec to the first bytes of the very command of a source, run alone."""
+    argv = json.loads(Path(host.layout.spec_file(f"source.{name}")).read_text())["argv"]
+    argv[-1] = "-"
     begun = time.monotonic()
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

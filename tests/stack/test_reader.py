@@ -131,9 +131,9 @@ CHAIN = b"a0: &a0 [x]\n" + b"".join(b"a%d: &a%d [*a%d]\n" % (i, i, i - 1) for i 
     ids=lambda data: repr(data[:12]),
 )  # fmt: skip
 def test_what_is_meant_to_hurt_does_not(data: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # the work, however busy the machine is
     errors = errors_of(data)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(errors) <= reader.MAX_PROBLEMS + 1
 
 
