@@ -101,7 +101,7 @@ async def test_status_tells_of_cameras_and_consumers(inside: Inside) -> None:
     }
     (consumer,) = status["consumers"]
     assert consumer.keys() == {"camera", "pid", "every", "frames", "backlog", "lost"}
-    assert status["hub"].keys() == {"pid", "max_rss", "cpu"}
+    assert status["hub"].keys() == {"pid", "rss", "max_rss", "cpu"}
     subscription.close()
 
 

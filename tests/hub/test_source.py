@@ -67,6 +67,7 @@ async def test_demand_that_comes_and_goes_starts_one_source(inside: Inside) -> N
     frame = await inside.client.snapshot("door")
     assert frame.data
     assert inside.processes.starts == 1
+    await until_true(lambda: not inside.hub.cameras["door"].consumers, "no connection is left over")
 
 
 async def test_applies_and_removals_at_once_end_as_the_last_one_says(inside: Inside) -> None:

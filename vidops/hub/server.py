@@ -219,10 +219,21 @@ class Hub:
         return {
             "cameras": [c.state() for _, c in sorted(self.cameras.items())],
             "consumers": [consumer.status() for c in self.cameras.values() for consumer in c.consumers],
-            "hub": {"pid": os.getpid(), "max_rss": usage.ru_maxrss * 1024, "cpu": usage.ru_utime + usage.ru_stime},
+            "hub": {
+                "pid": os.getpid(),
+                "rss": _resident(),
+                "max_rss": usage.ru_maxrss * 1024,
+                "cpu": usage.ru_utime + usage.ru_stime,
+            },
         }
 
 
 def _runs(inventory: Mapping[str, ProcessState], name: str) -> bool:
     state = inventory.get(f"source.{name}")
     return state is not None and not state.stopped
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has now (proc(5), statm)."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()

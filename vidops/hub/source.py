@@ -118,7 +118,7 @@ class Source:
                     await self._investigate()
                 if await self._step():
                     return
-            except TemporaryError as error:
+            except (TemporaryError, PermanentError) as error:
                 self._unreachable(error)
 
     async def _step(self) -> bool:
@@ -198,7 +198,7 @@ class Source:
             log.warning("camera %s: %s: %s; started again in %.1fs", self.name, reason, message, wait)
         self._become(life)
 
-    def _unreachable(self, error: TemporaryError) -> None:
+    def _unreachable(self, error: TemporaryError | PermanentError) -> None:
         log.warning("camera %s: %s", self.name, error)
         pause, self._pause = self._pause, min(self._pause * 2, RETRY_MOST)
         now = time.monotonic()

@@ -137,6 +137,8 @@ class Feed:
                 continue
             link = self._link
             try:
+                if not self._takers:  # the last one left meanwhile
+                    return
                 self.count_viewers()
                 await link.lost
             finally:
