@@ -134,7 +134,7 @@ class Service:
                     keep = group.create_task(self._keep(), name="keeper")
                     try:
                         await self.engine.begin(self.stack)
-                        lock.update(stack=self.stack)
+                        lock.update(address=next((address for _, address in self.addresses()), ""))
                         self.ready(self)
                         notify("READY=1")
                         loops: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
