@@ -112,3 +112,19 @@ async def test_many_at_once(world: World) -> None:
     await world.start([route("/", "slow", seconds=0.05)])
     answers = await asyncio.gather(*(get(world.port, "/") for _ in range(100)))
     assert {a.status for a in answers} == {200}
+
+
+# Of a body so large that its end has not even arrived, nobody can tell whether its client is still there.
+@pytest.mark.parametrize("body", [b"", b"x" * 100_000])
+@pytest.mark.parametrize("behind", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_leaving_is_noticed_whatever_was_sent_and_not_read(
+    world: World, probe: Probe, body: bytes, behind: bytes
+) -> None:
+    await world.start([route("/", "slow", seconds=60)])
+    async with await Client.connect(world.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body + behind)
+        await until(lambda: probe.running == 1, "it runs")
+        client.writer.transport.abort()
+    await until(lambda: probe.cancelled == 1, "it is cancelled", 3.0)
+    await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+    assert not [r for r in world.log if r["event"] == "connection_failed"], world.log

@@ -27,6 +27,9 @@ from vidops.runtime.plugins import load_catalogue
 from vidops.runtime.recordings import RecordingsReader
 from vidops.runtime.secretrefs import secret
 
+HUB_PATIENCE = 1.0
+"""Seconds that the first answer of the hub is waited for at the start."""
+
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vidops.gateway", description="Serves the routes of one gateway.")
@@ -58,6 +61,8 @@ async def run(name: str, layout: Layout, log: JsonLog) -> int:
         )
         for plugin in services.catalogue.broken:
             log({"level": "warning", "event": "plugin_broken", "plugin": plugin.name, "error": plugin.error})
+        # The first viewers shall not be told that the hub is not known yet. Without a hub, all else is served.
+        await cameras.ready(HUB_PATIENCE)
         gateway = Gateway(services)
         control = ControlSocket(gateway, layout.gateway_socket(name), ending.set, log)
         await gateway.load()

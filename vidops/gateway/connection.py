@@ -10,7 +10,7 @@ from typing import Any
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
@@ -18,6 +18,7 @@ from vidops.asgi import DIRECT
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
 from vidops.gateway.strict import StrictH11, StrictProtocols
+from vidops.gateway.wire import Wire
 from vidops.resources.catalogue import ASGIApp, Scope
 
 HEAD_TIMEOUT = 10.0
@@ -43,6 +44,7 @@ class Connection(TCPServer):
         self._asgi = app
         self._secure = writer.get_extra_info("ssl_object") is not None
         self._head_timeout = head_timeout
+        self._ended = False
 
     async def run(self) -> None:
         """Hypercorn's `run` with our task group and protocol in its places."""
@@ -51,7 +53,8 @@ class Connection(TCPServer):
             client = parse_socket_addr(sock.family, sock.getpeername())
             server = parse_socket_addr(sock.family, sock.getsockname())
             tls = self.writer.get_extra_info("ssl_object")
-            async with Exchanges(self.loop, self._asgi, self._prepare) as group:
+            group = Exchanges(self.loop, self._asgi, self._prepare)
+            async with group:
                 self._task_group = group
                 self.protocol = StrictProtocols(
                     self.app,
@@ -65,13 +68,33 @@ class Connection(TCPServer):
                     self.protocol_send,
                     tls.selected_alpn_protocol() if tls is not None else "http/1.1",
                 )
+                self._watch_peer(group)
                 await self.protocol.initiate()
                 await self.idle_task.restart(group, self._idle_timeout)
                 await self._read_data()
+                group.stop_helpers()
         except OSError:
             pass  # the peer has gone; nothing is left to tell it
         finally:
             await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Hypercorn's way out. An answer after the client's end leaves nothing to wait for: no other request comes."""
+        if self._ended and isinstance(event, Updated) and event.idle:
+            event = Closed()
+        await super().protocol_send(event)
+
+    def _watch_peer(self, group: Exchanges) -> None:
+        """Have requests end that their client has left, even where nothing is being read."""
+
+        def gone() -> None:
+            group.client_left()
+            if isinstance(self.protocol.protocol, StrictH11):
+                self.protocol.protocol.give_up()
+
+        wire = self.writer.transport.get_protocol()
+        if isinstance(wire, Wire):
+            wire.on_gone = gone
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -99,7 +122,11 @@ class Connection(TCPServer):
                 break
             except (OSError, SSLError):
                 break
-            await self.protocol.handle(RawData(data))
+            try:
+                await self.protocol.handle(RawData(data))
+            except ConnectionResetError:
+                break
+        self._ended = True
         await self.protocol.handle(Closed())
         # Or the group would wait with it for a request that can no longer come.
         await self.idle_task.stop()

@@ -13,6 +13,37 @@ from vidops.resources.catalogue import ASGIApp, Message, Scope, Send
 
 LEAVING_GRACE = 1.0
 """Seconds that an application has to notice its client's leaving by itself, before it is cancelled."""
+_LEAVING = ("http.disconnect", "websocket.disconnect")
+
+
+class Exchange:
+    """`put` takes the messages that the application's `receive` gives."""
+
+    def __init__(self, limit: int) -> None:
+        self.queue: asyncio.Queue[Message] = asyncio.Queue(limit)
+        self.task: asyncio.Task[Any] | None = None
+        self._over = False
+        self._leaving: asyncio.TimerHandle | None = None
+
+    async def put(self, message: Message) -> None:
+        if self._over:
+            return
+        if message["type"] in _LEAVING:
+            self.client_left()
+        await self.queue.put(message)
+
+    def client_left(self) -> None:
+        """Cancel the application if it is still there after the grace."""
+        if self.task is not None and self._leaving is None and not self._over:
+            self._leaving = self.task.get_loop().call_later(LEAVING_GRACE, self.task.cancel)
+
+    def end(self) -> None:
+        """The application has returned. Whoever waits to put something in goes on."""
+        self._over = True
+        if self._leaving is not None:
+            self._leaving.cancel()
+        while not self.queue.empty():
+            self.queue.get_nowait()
 
 
 class Exchanges(TaskGroup):
@@ -26,27 +57,40 @@ class Exchanges(TaskGroup):
         super().__init__(loop)
         self._app = app
         self._prepare = prepare
+        self._running: set[Exchange] = set()
+        self._helpers: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, func: Callable[..., Any], *args: Any) -> None:
+        """Hypercorn's entry for what a connection needs besides its requests (pings, HTTP/2's sender)."""
+        task = self._task_group.create_task(func(*args))
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
+
+    def stop_helpers(self) -> None:
+        """The connection is over: without this, a pause between pings would hold it in memory."""
+        for task in self._helpers:
+            task.cancel()
+
+    def client_left(self) -> None:
+        """The connection is gone, and every request's client with it."""
+        for exchange in self._running:
+            exchange.client_left()
 
     async def spawn_app(
         self, app: Any, config: Config, scope: Any, send: Callable[[Any], Awaitable[None]]
     ) -> Callable[[Any], Awaitable[None]]:
         """Hypercorn's entry: returns the function that takes the messages for `receive`."""
-        queue: asyncio.Queue[Message] = asyncio.Queue(config.max_app_queue_size)
+        exchange = Exchange(config.max_app_queue_size)
         self._prepare(scope)
-        task = self._task_group.create_task(self._run(scope, queue, send))
+        self._running.add(exchange)
+        exchange.task = self._task_group.create_task(self._run(exchange, scope, send))
+        return exchange.put
 
-        async def put(message: Message) -> None:
-            if task.done():
-                return
-            if message["type"] in ("http.disconnect", "websocket.disconnect"):
-                self._loop.call_later(LEAVING_GRACE, task.cancel)
-            await queue.put(message)
-
-        return put
-
-    async def _run(self, scope: Scope, queue: asyncio.Queue[Message], send: Callable[[Any], Awaitable[None]]) -> None:
+    async def _run(self, exchange: Exchange, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:
         app_send: Send = send
         try:
-            await self._app(scope, queue.get, app_send)
+            await self._app(scope, exchange.queue.get, app_send)
         finally:
+            exchange.end()
+            self._running.discard(exchange)
             await send(None)  # Hypercorn's word for "the application has returned"

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vidops.errors import PermanentError
 from vidops.gateway.binds import Bind, address_of, open_sockets
 from vidops.gateway.tls import Certificate
+from vidops.gateway.wire import Accept, wires
 
-Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 TLS_HANDSHAKE_TIMEOUT = 10.0
 
 
@@ -32,8 +32,8 @@ class _Listener:
         before, self.servers = self.servers, []
         for sock in self.sockets:
             self.servers.append(
-                await asyncio.start_server(
-                    accept,
+                await asyncio.get_running_loop().create_server(
+                    wires(accept),
                     sock=sock.dup(),
                     ssl=certificate.context if certificate else None,
                     ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if certificate else None,
@@ -59,6 +59,7 @@ class _Listener:
 class Change:
     """Opened and not yet serving. `commit` or `undo` it."""
 
+    binds: list[Bind]
     keep: list[_Listener]
     opened: list[_Listener]
     certificate: Certificate | None
@@ -82,7 +83,7 @@ class Listeners:
         if not parsed:
             raise PermanentError("bind: nothing to listen on", reason="InvalidBind")
         current = {listener.bind: listener for listener in self._current}
-        change = Change([current[bind] for bind in parsed if bind in current], [], certificate)
+        change = Change(parsed, [current[bind] for bind in parsed if bind in current], [], certificate)
         try:
             for bind in parsed:
                 if bind not in current:
@@ -105,7 +106,7 @@ class Listeners:
         for listener in [*change.opened, *(kept for kept in change.keep if kept.mark != mark)]:
             await listener.serve(self._accept, change.certificate)
         leaving = [listener for listener in self._current if listener not in change.keep]
-        self._current = [*change.keep, *change.opened]
+        self._current = sorted([*change.keep, *change.opened], key=lambda one: change.binds.index(one.bind))
         for listener in leaving:
             listener.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
+from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
@@ -45,11 +46,26 @@ class StrictBuffer(ReceiveBuffer):
         return lines[:-2]
 
 
+class _Turn(EventWrapper):
+    """What a second request waits for while the first is answered; waiting ends with the client, too."""
+
+    lost = False
+
+    def set_now(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await super().wait()
+        if self.lost:
+            raise ConnectionResetError("the client has gone")
+
+
 class StrictH11(H11Protocol):
     """One HTTP/1 connection."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.can_read: _Turn = _Turn()
         if isinstance(self.connection, h11.Connection):
             self.connection._receive_buffer = StrictBuffer(self.config.h11_max_incomplete_size)
 
@@ -62,6 +78,11 @@ class StrictH11(H11Protocol):
             and connection.their_state is h11.IDLE
             and bool(connection.trailing_data[0])
         )
+
+    def give_up(self) -> None:
+        """The client has gone: a request that waits for its turn is not answered any more."""
+        self.can_read.lost = True
+        self.can_read.set_now()
 
     async def refuse(self, status: int, detail: str) -> None:
         """Answer a request that is none, and close."""
