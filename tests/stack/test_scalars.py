@@ -106,7 +106,8 @@ def test_zero_is_refused_where_it_would_be_a_busy_loop() -> None:
         (
             Bind,
             ["0.0.0.0:80", "localhost:0", "[::1]:65535", "[fe80::1%eth0]:80", "unix:/run/a.sock"],
-            ["80", ":80", "a:", "a:65536", "unix:80", "::1:80", "unix:a", "unix:/a b", "unix:/" + "a" * 107, "a b:80", 80],
+            ["80", ":80", "a:", "a:65536", "unix:80", "::1:80", "unix:a", "unix:/a b", "a b:80", 80,
+             "unix:/" + "a" * 107],
         ),
         (
             RoutePath,
