@@ -126,6 +126,24 @@ def test_what_is_killed_comes_back(vidops_host: Start, name: str) -> None:
     host.healthy()
 
 
+def test_a_recorder_that_lives_and_records_nothing_is_replaced(vidops_host: Start) -> None:
+    host = vidops_host(STACK)
+    host.healthy()
+    victim = host.pid("capture/archive")
+    os.kill(victim, signal.SIGSTOP)
+    host.until(lambda: host.pid("capture/archive") not in (0, victim), timeout=60, what="another recorder")
+    host.healthy()
+
+
+def test_a_source_that_lives_and_delivers_nothing_is_replaced(vidops_host: Start) -> None:
+    host = vidops_host(STACK)
+    host.healthy()
+    victim = host.pid("source/cam")
+    os.kill(victim, signal.SIGSTOP)
+    host.until(lambda: host.pid("source/cam") not in (0, victim), timeout=30, what="another source")
+    host.healthy()
+
+
 def test_killing_supervisord_heals_without_orphans_or_doubles(vidops_host: Start) -> None:
     host = vidops_host(STACK)
     host.healthy()

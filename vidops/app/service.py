@@ -63,6 +63,7 @@ class Service:
         self.ready = ready
         self.layout = settings.layout()
         self.stopping = asyncio.Event()
+        self.asked = False
         self.lost = asyncio.Event()
         """supervisord is gone."""
         self.unanswered: dict[str, int] = {}
@@ -161,9 +162,13 @@ class Service:
                 await self._end()
 
     async def _end(self) -> None:
-        """Stop the data plane, or leave it to the next control plane."""
+        """Stop the data plane, or leave it to the next control plane.
+
+        A control plane that fails is no reason to stop a stream; one that was asked to end is, and so is one that
+        never had anything running.
+        """
         await self.hub.close()
-        if self.settings.on_exit == "stop":
+        if self.settings.on_exit == "stop" and (self.asked or not self.engine.memory.applied):
             await self._stop_recorders()
             await daemon.shutdown(self.layout)
             # What the recorders finished on their way out is filed before the lights go off.
@@ -182,6 +187,7 @@ class Service:
 
     def stop(self) -> None:
         """Ask it to end; as a signal handler, too."""
+        self.asked = True
         self.stopping.set()
 
     # -- loops -------------------------------------------------------------------------------------------------
@@ -229,6 +235,11 @@ class Service:
                     await self.engine.changed.wait()
             self.engine.changed.clear()
             self.observer.observe()
+            for program in self.observer.stalled():
+                # It lives and does nothing: that is an end, too, and heals like one.
+                log.warning("%s makes no progress: it is killed", program)
+                with contextlib.suppress(VidopsError):
+                    await self.supervisor.signal(program, "KILL")
             turns, self.turns = self.turns, []
             for ref, before, after in turns:
                 was = f"{before.health}/{before.reason} -> " if before.reason else ""

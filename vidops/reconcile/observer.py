@@ -16,6 +16,8 @@ from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
 
 UNKNOWN = Status()
+HEALED_HERE = ("capture", "loopback")
+"""Kinds whose progress is watched here; cameras' is by the hub."""
 
 
 @dataclass(slots=True)
@@ -111,6 +113,13 @@ class Observer:
         if amount != last.amount:
             last.amount, last.at = amount, now
         return now - last.at
+
+    def stalled(self) -> list[str]:
+        """Programs that run and make no progress. Each is named once; it has its whole timeout again after that."""
+        found = [r for r, status in self.statuses.items() if status.reason == "Stalled" and r.kind in HEALED_HERE]
+        for ref in found:
+            self.progress.pop(ref, None)
+        return [ref.program for ref in found]
 
     def report(self) -> JSON:
         """`GET /v1/status`."""
