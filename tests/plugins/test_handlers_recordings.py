@@ -1,0 +1,192 @@
+"""`recordings`: the list, and files by whole or by range, from nowhere but below the data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateway.client import Client, get
+from tests.gateway.world import World, route
+from vidops_plugins.handlers.ranges import parse_range
+
+ROUTES = [route("/v1/recordings/**", "recordings")]
+BASE = "/v1/recordings"
+DATA = bytes(range(256)) * 40
+
+
+@pytest.fixture
+async def kept(world: World) -> World:
+    """A finished segment and one that grows."""
+    root = Path(world.layout.data_dir)
+    for path in ("door/10-00-00.mkv", ".spool/archive/1700000000-7-1.mkv"):
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_bytes(DATA)
+    await world.start(ROUTES)
+    return world
+
+
+async def test_the_list_can_be_narrowed_and_limited(world: World) -> None:
+    rows = [{"camera": c, "path": f"{c}/{n}.mkv", "finished": True} for n in range(3) for c in ("door", "yard")]
+    world.recordings.rows = list(rows)
+    await world.start(ROUTES)
+    answer = await get(world.port, BASE)
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.json() == {"recordings": rows}
+    narrowed = (await get(world.port, f"{BASE}?camera=door&limit=2")).json()["recordings"]
+    assert narrowed == [row for row in rows if row["camera"] == "door"][:2]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "1e3", "", "9" * 400, "%D9%A1"])
+async def test_a_limit_that_is_none_is_said_to_be(kept: World, limit: str) -> None:
+    answer = await get(kept.port, f"{BASE}?limit={limit}")
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_a_file_comes_whole_with_its_type(kept: World) -> None:
+    answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv")
+    assert (answer.status, answer.body) == (200, DATA)
+    assert answer.headers["content-type"] == "video/x-matroska"
+    assert answer.headers["accept-ranges"] == "bytes"
+    head = await get(kept.port, f"{BASE}/door/10-00-00.mkv", method="HEAD")
+    assert (head.status, head.headers["content-length"]) == (200, str(len(DATA)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=10000-", 10000, len(DATA) - 1),
+        ("bytes=-5", len(DATA) - 5, len(DATA) - 1),
+        ("bytes=-99999", 0, len(DATA) - 1),
+        ("bytes=5-99999", 5, len(DATA) - 1),
+    ],
+)
+async def test_a_range_comes_alone(kept: World, asked: str, first: int, last: int) -> None:
+    answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv", headers=f"Range: {asked}\r\n")
+    assert (answer.status, answer.body) == (206, DATA[first : last + 1])
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(DATA)}"
+
+
+@pytest.mark.parametrize("asked", [f"bytes={len(DATA)}-", "bytes=99999-100000", "bytes=-0"])
+async def test_a_range_beyond_the_end_is_416(kept: World, asked: str) -> None:
+    answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv", headers=f"Range: {asked}\r\n")
+    assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{len(DATA)}")
+
+
+@pytest.mark.parametrize("asked", ["bytes=5-2", "bytes=0-1,5-9", "lines=1-2", "bytes=", "bytes=-", "bytes=a-b", "x"])
+async def test_what_is_no_single_range_is_not_looked_at(kept: World, asked: str) -> None:
+    answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv", headers=f"Range: {asked}\r\n")
+    assert (answer.status, answer.body) == (200, DATA)
+
+
+@given(st.text(alphabet="bytes=0123456789-, ", max_size=40), st.integers(0, 10**6))
+def test_any_range_at_all_lies_within_the_file(asked: str, size: int) -> None:
+    found = parse_range(asked, size)
+    if found is not None and found.satisfiable:
+        assert 0 <= found.start <= found.end < size
+
+
+async def test_what_a_client_has_already_is_not_sent_again(kept: World) -> None:
+    path = f"{BASE}/door/10-00-00.mkv"
+    tag = (await get(kept.port, path)).headers["etag"]
+    assert (await get(kept.port, path, headers=f"If-None-Match: {tag}\r\n")).status == 304
+    ranged = f"Range: bytes=1-2\r\nIf-Range: {tag}\r\n"
+    assert (await get(kept.port, path, headers=ranged)).status == 206
+    (Path(kept.layout.data_dir) / "door/10-00-00.mkv").write_bytes(b"other")
+    assert (await get(kept.port, path, headers=f"If-None-Match: {tag}\r\n")).status == 200
+    changed = await get(kept.port, path, headers=ranged)
+    assert (changed.status, changed.body) == (200, b"other")
+
+
+async def test_a_growing_file_can_be_followed_by_range(kept: World) -> None:
+    path = f"{BASE}/.spool/archive/1700000000-7-1.mkv"
+    answer = await get(kept.port, path)
+    assert (answer.body, answer.headers["cache-control"]) == (DATA, "no-store")
+    assert "etag" not in answer.headers
+    with open(f"{kept.layout.data_dir}/.spool/archive/1700000000-7-1.mkv", "ab") as file:
+        file.write(b"more")
+    answer = await get(kept.port, path, headers=f"Range: bytes={len(DATA)}-\r\n")
+    assert (answer.status, answer.body) == (206, b"more")
+
+
+async def test_a_large_file_arrives_whole_beside_other_requests(kept: World) -> None:
+    large = os.urandom(8 * 1024 * 1024)
+    (Path(kept.layout.data_dir) / "door/large.mp4").write_bytes(large)
+    answers = await asyncio.gather(*(get(kept.port, f"{BASE}/door/large.mp4") for _ in range(3)), get(kept.port, BASE))
+    assert [answer.body == large for answer in answers[:3]] == [True] * 3
+    assert answers[3].status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "door",
+        "door/",
+        "door/none.mkv",
+        "door/10-00-00.mkv/",
+        "door/10-00-00.mkv/x.mkv",
+        "secret.txt",
+        ".index/recordings.mkv",
+        ".hidden.mkv",
+        "door/.hidden.mkv",
+        ".spool/.hidden/x.mkv",
+        ".spool/archive/.x.mkv",
+        ".spool/archive/about.json",
+        "link.mkv",
+        "linked/outside.mkv",
+        "pipe.mkv",
+        "folder.mkv",
+        "door\\10-00-00.mkv",
+        "door/" + "x" * 5000 + ".mkv",
+        "door/" + "y/" * 500 + "x.mkv",
+    ],
+)
+async def test_nothing_else_is_a_recording(kept: World, path: str) -> None:
+    root, outside = Path(kept.layout.data_dir), Path(kept.root) / "outside"
+    outside.mkdir()
+    (outside / "outside.mkv").write_bytes(b"secret")
+    (root / "link.mkv").symlink_to(outside / "outside.mkv")
+    (root / "linked").symlink_to(outside)
+    for hidden in ("secret.txt", ".index/recordings.mkv", ".hidden.mkv", "door/.hidden.mkv", ".spool/.hidden/x.mkv"):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        (root / hidden).write_bytes(b"secret")
+    for hidden in (".spool/archive/.x.mkv", ".spool/archive/about.json"):
+        (root / hidden).write_bytes(b"secret")
+    os.mkfifo(root / "pipe.mkv")
+    (root / "folder.mkv").mkdir()
+    answer = await get(kept.port, f"{BASE}/{path}".replace("\\", "%5C"))
+    assert answer.status in (400, 404)
+    assert b"secret" not in answer.body
+    assert str(root).encode() not in answer.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../state/state.db", "door/../../x.mkv", "%2e%2e/x.mkv", "..%2fx.mkv", "//etc/x.mkv", "x%00.mkv", "%ff.mkv"],
+)
+async def test_ways_out_are_refused(kept: World, path: str) -> None:
+    async with await Client.connect(kept.port) as client:
+        client.send(f"GET {BASE}/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (await client.answer()).status in (400, 404)
+
+
+async def test_it_is_for_reading(kept: World) -> None:
+    answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv", method="DELETE")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (Path(kept.layout.data_dir) / "door/10-00-00.mkv").exists()
+
+
+async def test_no_descriptor_is_left_open(kept: World) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("door/10-00-00.mkv", "door", "link.mkv", "none.mkv", ".spool/archive/1700000000-7-1.mkv"):
+        for _ in range(5):
+            await get(kept.port, f"{BASE}/{path}")
+    async with asyncio.timeout(5):
+        while len(os.listdir("/proc/self/fd")) > before:
+            await asyncio.sleep(0.01)
