@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 FFMPEG_EXTRA := $(shell command -v ffmpeg >/dev/null 2>&1 || echo ,ffmpeg)
 DEMO_RUN_DIR ?= $(if $(XDG_RUNTIME_DIR),$(XDG_RUNTIME_DIR),/tmp)/vidops-demo-$(shell id -u)
 PYTEST_ARGS ?=
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types layers lab bench schema clean
@@ -16,7 +17,9 @@ help: ## Show this.
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vidops needs Python 3.11 or newer"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Installing python3-venv, which Debian keeps apart from Python."; \
+		$(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(BIN)/python pyproject.toml
