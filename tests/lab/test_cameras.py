@@ -9,7 +9,7 @@ import pytest
 
 from . import footage
 from .guest import Guest, eventually
-from .vidops_host import HEALING_SECONDS, resources, settled
+from .vidops_host import HEALING_SECONDS, recordings, resources, settled
 from .viewer import Viewer, get
 
 pytestmark = pytest.mark.lab
@@ -70,8 +70,9 @@ def test_recordings_are_indexed(host: Guest) -> None:
     settled(host)
     eventually("a finished segment", lambda: footage.files(host, camera="door"), within=60)
     on_disk = set(footage.files(host, camera="door"))
-    listed = json.loads(host.run("vidops recordings -o json"))["recordings"]
-    assert on_disk <= {f"{footage.DATA}/{r['path']}" for r in listed}
+    listed = {f"{footage.DATA}/{path}" for path in recordings(host)}
+    assert on_disk <= listed
+    assert listed <= set(footage.files(host, camera="door"))
 
 
 def test_unplugged_cameras_heal_when_they_are_back(host: Guest) -> None:

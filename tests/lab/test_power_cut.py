@@ -8,14 +8,13 @@ file name and no index is believed.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pytest
 
 from . import footage
 from .guest import Guest, eventually
-from .vidops_host import settled
+from .vidops_host import recordings, settled
 from .viewer import Viewer, get
 
 pytestmark = pytest.mark.lab
@@ -82,7 +81,7 @@ def test_a_power_cut_costs_at_most_two_seconds(
     assert cut.lost <= MAY_BE_LOST
 
     # The cut-off segment is a recording like any other: in its place, in the list, playing to its end.
-    listed = {f"{footage.DATA}/{r['path']}" for r in json.loads(host.run("vidops recordings -o json"))["recordings"]}
+    listed = {f"{footage.DATA}/{path}" for path in recordings(host)}
     for path in cut.segments:
         assert path in listed
         assert footage.decodes(host, path) == ""

@@ -48,6 +48,12 @@ def settled(guest: Guest, *, within: float = HEALING_SECONDS) -> None:
         raise AssertionError(f"{error}: {last}") from None
 
 
+def recordings(guest: Guest) -> set[str]:
+    """Paths of the finished segments that `vidops recordings` lists, below the data directory."""
+    rows = json.loads(guest.run("vidops recordings -n 10000 -o json"))
+    return {row["path"] for row in rows if row["finished"]}
+
+
 def data_plane(guest: Guest) -> dict[int, str]:
     """Every process of the data plane's unit: command line by PID. The same dict means: nothing was restarted."""
     listing = guest.run(
