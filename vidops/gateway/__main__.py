@@ -1,5 +1,6 @@
 """A gateway's process: `python -m vidops.gateway NAME --run-dir R --state-dir S --data-dir D`.
 
+Standard output has a line of JSON for each request that an access log sees, standard error all else.
 Exit codes: 0 after SIGTERM, SIGINT or the control socket's drain; 1 where it cannot serve (the log says why).
 """
 
@@ -20,7 +21,7 @@ from vidops.gateway.control import ControlSocket
 from vidops.gateway.controlplane import ControlPlaneClient
 from vidops.gateway.gateway import Gateway
 from vidops.gateway.generation import Services
-from vidops.gateway.log import JsonHandler, JsonLog
+from vidops.gateway.log import JsonHandler, JsonLog, SplitLog
 from vidops.resources.layout import Layout
 from vidops.runtime.hubclient import HubClient
 from vidops.runtime.plugins import load_catalogue
@@ -39,7 +40,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def run(name: str, layout: Layout, log: JsonLog) -> int:
+async def run(name: str, layout: Layout, log: SplitLog) -> int:
     """Serve until told to end; returns the exit code."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -82,7 +83,7 @@ async def run(name: str, layout: Layout, log: JsonLog) -> int:
 
 def main(argv: list[str]) -> int:
     given = arguments(argv)
-    log = JsonLog()
+    log = SplitLog(requests=JsonLog(sys.stdout.fileno()), events=JsonLog(sys.stderr.fileno()))
     # Handlers load it when they are first built; half a second in the middle of a reload would be a pause of every
     # stream.
     importlib.import_module("quart")

@@ -1,4 +1,4 @@
-"""JSON lines on standard error, written by a thread of their own: a reader that stalls must not stall requests."""
+"""JSON lines, written by a thread of their own: a reader that stalls must not stall requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_QUEUED = 20_000
@@ -67,10 +67,25 @@ class JsonLog:
         return True
 
 
-class JsonHandler(logging.Handler):
-    """Passes what libraries log through `logging` on to a `JsonLog`."""
+class SplitLog:
+    """Records without a `level` tell of requests and go to `requests`; all others tell of the gateway, to `events`."""
 
-    def __init__(self, log: JsonLog) -> None:
+    def __init__(self, requests: JsonLog, events: JsonLog) -> None:
+        self._requests = requests
+        self._events = events
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        (self._events if "level" in record else self._requests)(record)
+
+    def close(self) -> None:
+        self._requests.close()
+        self._events.close()
+
+
+class JsonHandler(logging.Handler):
+    """Passes what libraries log through `logging` on to `log`."""
+
+    def __init__(self, log: Callable[[Mapping[str, Any]], None]) -> None:
         super().__init__()
         self._log = log
 
