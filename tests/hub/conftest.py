@@ -167,7 +167,7 @@ class Inside:
 @pytest.fixture
 async def inside(layout: Layout) -> AsyncIterator[Inside]:
     processes = FakeProcesses(layout)
-    hub = Hub(layout, processes, max_frame=100_000, max_backlog=200_000)
+    hub = Hub(layout, processes, max_frame=100_000, max_backlog=200_000, stop_timeout=0.5)
     stopping = asyncio.Event()
     async with HubClient(layout) as client, asyncio.TaskGroup() as group:
         group.create_task(hub.run(stopping))

@@ -35,6 +35,8 @@ class FakeProcesses:
     away: bool = False
     """supervisord does not answer."""
     known: bool = True
+    holds: bool = False
+    """A source's end is waited for in vain."""
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     left_over: set[str] = field(default_factory=set)
     starts: int = 0
@@ -69,6 +71,8 @@ class FakeProcesses:
 
     async def stop(self, program: str, timeout: float = 10.0) -> None:
         self._answer(f"stop {program}")
+        while self.holds:
+            await asyncio.sleep(0.01)
         self.left_over.discard(program)
         await self.kill(program)
 

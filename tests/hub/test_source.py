@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.hub.conftest import Inside, until_true
-from vidops.errors import PermanentError
+from vidops.errors import PermanentError, TemporaryError
 from vidops.ports import ProcessEvent
 
 
@@ -90,6 +90,21 @@ async def test_bad_words_change_nothing(inside: Inside) -> None:
     with pytest.raises(PermanentError, match="start_timeout"):
         await inside.camera(start_timeout=-1)
     assert inside.state()["state"] == "Online"
+
+
+async def test_a_source_that_does_not_end_is_said_and_its_name_is_not_used_again(inside: Inside) -> None:
+    await inside.camera(on_demand=None)
+    await inside.until_state("Online")
+    inside.processes.holds = True
+    for call in (inside.client.remove("door"), inside.camera(on_demand=None), inside.client.remove("door")):
+        with pytest.raises(TemporaryError, match="still stopping") as caught:
+            await call
+        assert caught.value.reason == "Stopping"
+    assert inside.processes.starts == 1
+    inside.processes.holds = False
+    await inside.camera(on_demand=None)
+    await inside.until_state("Online")
+    assert inside.processes.starts == 2
 
 
 async def test_a_stop_of_the_hub_does_not_wait_for_supervisord(inside: Inside) -> None:

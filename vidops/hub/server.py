@@ -33,13 +33,22 @@ STOP_TIMEOUT = 20.0
 
 
 class Hub:
-    """`max_frame`, `max_backlog`: bytes (see `resources.specs.HubSpec`)."""
+    """`max_frame`, `max_backlog`: bytes (see `resources.specs.HubSpec`); `stop_timeout`: seconds."""
 
-    def __init__(self, layout: Layout, processes: Processes, *, max_frame: int, max_backlog: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        processes: Processes,
+        *,
+        max_frame: int,
+        max_backlog: int,
+        stop_timeout: float = STOP_TIMEOUT,
+    ) -> None:
         self.layout = layout
         self.processes = processes
         self.max_frame = max_frame
         self.max_backlog = max_backlog
+        self.stop_timeout = stop_timeout
         self.cameras: dict[str, Camera] = {}
         self._removing: dict[str, Camera] = {}
         """Removed, and their sources perhaps not gone yet."""
@@ -130,7 +139,7 @@ class Hub:
                 except OSError as error:
                     raise TemporaryError(f"camera {name} cannot be served: {error}", reason="NoSocket") from None
             camera.apply(document.rules, document.description)
-            await camera.source.settled(STOP_TIMEOUT)
+            await camera.source.settled(self.stop_timeout)
 
     async def _add(self, name: str, *, running: bool) -> Camera:
         """A camera with its two sockets. Raises `OSError`."""
@@ -164,7 +173,7 @@ class Hub:
     async def _end(self, name: str) -> None:
         """Wait for the source of a removed camera to be gone."""
         if name in self._removing:
-            await self._removing[name].source.end(STOP_TIMEOUT)
+            await self._removing[name].source.end(self.stop_timeout)
             del self._removing[name]
 
     def _unlisten(self, name: str) -> None:

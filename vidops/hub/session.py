@@ -73,6 +73,11 @@ class Session(asyncio.Protocol):
                     self._write(await self._answer(line))
         except WireError as error:
             self._refuse(error)
+        except BaseException:
+            # Who waits for an answer that will not come is told by the end of the connection.
+            if self._transport is not None:
+                self._transport.abort()
+            raise
         finally:
             self._working = False
 
