@@ -87,7 +87,7 @@ def unreachable(table: list[tuple[str, list[str]]]) -> set[int]:
     return {int(re.findall(r"routes\[(\d+)\]", p.path)[0]) for p in problems}
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(routes)
 def test_what_is_called_out_of_reach_is_never_reached(table: list[tuple[str, list[str]]]) -> None:
     gateway = Table((Pattern.parse(path), methods, i) for i, (path, methods) in enumerate(table))
@@ -95,7 +95,7 @@ def test_what_is_called_out_of_reach_is_never_reached(table: list[tuple[str, lis
     assert not unreachable(table) & reached
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(patterns, patterns)
 def test_a_route_behind_one_that_covers_it_is_called_out_of_reach(first: str, second: str) -> None:
     gateway = Table((Pattern.parse(path), (), i) for i, path in enumerate([first, second]))

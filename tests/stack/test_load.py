@@ -342,7 +342,7 @@ SECTIONS = st.dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SECTIONS, SECTIONS)
 def test_anything_like_a_stack(sections: dict[str, Any], other: dict[str, Any]) -> None:
     included = {"a": dump(other)}
@@ -350,7 +350,7 @@ def test_anything_like_a_stack(sections: dict[str, Any], other: dict[str, Any]) 
     outcome(dump({"apiVersion": "vidops/v1", **sections, "include": ["a"]}).encode(), included)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(SECTIONS)
 def test_what_a_variable_holds_is_not_told(sections: dict[str, Any]) -> None:
     """Somebody may keep a password in it. The names of files are told: they are what is looked for."""

@@ -118,7 +118,7 @@ def test_what_has_the_wrong_shape_does_not(name: str) -> None:
     assert not VALIDATOR.is_valid(data_of(case.documents[0]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SECTIONS)
 def test_the_loader_takes_nothing_that_the_schema_refuses(sections: dict[str, Any]) -> None:
     sections = {"apiVersion": "vidops/v1", **{k: v for k, v in sections.items() if k != "include"}}
