@@ -51,10 +51,10 @@ class SmallHub:
         try:
             while not writer.is_closing():
                 sequence += 1
+                await asyncio.sleep(max(0.0, began + sequence / self.rate - clock()))
                 writer.write(message_head(FRAME, len(self.jpeg), sequence, time.time()) + self.jpeg)
                 self.delivered += 1
                 await writer.drain()
-                await asyncio.sleep(max(0.0, began + sequence / self.rate - clock()))
         finally:
             self.subscribers[camera] -= 1
 
@@ -68,7 +68,8 @@ async def small_hub(layout: Layout, *cameras: str, rate: float = 30.0, jpeg: byt
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        await hub.serve(reader, writer)
+        with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it as an error
+            await hub.serve(reader, writer)
         tasks.discard(task)
 
     server = await asyncio.start_unix_server(serve, layout.hub_socket)

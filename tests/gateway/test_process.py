@@ -218,6 +218,17 @@ async def test_a_request_under_way_is_answered_before_it_ends(process: Process) 
         assert (answer.status, answer.body) == (200, hub.jpeg)
 
 
+async def test_it_is_gone_before_its_keeper_would_kill_it(process: Process) -> None:
+    """Whatever the drain timeout says, with a request that never ends."""
+    async with small_hub(process.layout, "door", rate=0.01) as hub:
+        program = {"argv": ["x"], "stop_timeout": 8.0}
+        await process.start([route("/snapshot/**", "snapshot", timeout="5m")], program=program, drain_timeout=600.0)
+        asking = asyncio.create_task(get(process.port, "/snapshot/door"))
+        await until(lambda: hub.subscribers["door"], "the snapshot is being taken")
+        assert await process.stop(timeout=8.0) == 0
+        assert (await asking).status == 503
+
+
 async def test_viewers_that_read_nothing_do_not_hold_up_its_end(process: Process) -> None:
     async with small_hub(process.layout, "door", jpeg=b"\xff\xd8" + bytes(2_000_000)):
         await process.start([STREAM])

@@ -17,6 +17,7 @@ from vidops.gateway.generation import Generation, Services, next_generation
 from vidops.gateway.listeners import Listeners
 from vidops.gateway.route import Route
 from vidops.resources.resource import JSON
+from vidops.resources.specs import GatewaySpec
 from vidops.runtime.tasks import Tasks
 
 END_TIMEOUT = 2.0
@@ -102,14 +103,14 @@ class Gateway:
         }
 
     async def close(self) -> None:
-        """Accept nothing more, end streams at once, give other requests the drain timeout, drop what is left."""
+        """Accept nothing more, end streams at once, let other requests finish for a while, drop what is left."""
         async with self._lock:
             self._listeners.close()
             # Idle connections end now, others after the answer that they wait for.
             await self._context.terminated.set()
             if self._dispatcher is not None:
                 generation = self._dispatcher.generation
-                drain = generation.document.spec.drain_timeout
+                drain = final_drain(generation.document.spec)
                 for route in generation.routes.values():
                     self._retire(route, drain)
                 if self._retiring:
@@ -137,6 +138,12 @@ class Gateway:
             connection.abort()
         finally:
             del self._connections[connection]
+
+
+def final_drain(spec: GatewaySpec) -> float:
+    """Seconds that requests have at the process's end: with all that comes after, it must be gone by itself before
+    its keeper kills it."""
+    return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - 3 * END_TIMEOUT))
 
 
 def _flat(error: BaseException) -> str:
