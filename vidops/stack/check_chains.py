@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vidops.resources.catalogue import Options
 from vidops.stack.nodes import DocPath, Node, shown
 from vidops.stack.shapes import fields_of
-from vidops.stack.subject import Subject, circles
+from vidops.stack.subject import Subject, around, circles
 
 MAX_LINKS = 200
 """Of a chain with its named chains spelled out: ten chains that each name the one before ten times are too many."""
@@ -31,7 +31,7 @@ def check_chains(subject: Subject) -> None:
                 _check_name(whole, (*path, i), link.value, names)
     found = circles(chains, lambda name: [link for link in chains[name] if _is_chain(link, chains)])
     for circle in found:
-        way = " -> ".join([*circle, circle[0]])
+        way = around(circle, "->")
         hint = "it is called like a middleware type" if circle[0] in subject.catalogue.middleware else ""
         subject.problem(("middleware", circle[0]), f"the chain contains itself: {way}", hint)
     if not found:

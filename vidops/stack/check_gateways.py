@@ -11,22 +11,25 @@ from vidops.stack.nodes import DocPath
 from vidops.stack.subject import Subject
 
 MAX_ROUTES = 1000
+Taken = dict[tuple[str, str], DocPath]
+"""Who listens, by host and port; the first of a family of addresses also by the family and the port."""
 ANY = frozenset([*get_args(Method), "any other"])
 
 
 def check_gateways(subject: Subject) -> None:
-    taken: dict[tuple[str, str], DocPath] = {}
+    taken: Taken = {}
     for name, gateway in subject.stack.gateways.items():
         at: DocPath = ("gateways", name)
         if not gateway.routes and subject.whole(*at, "routes"):
             subject.problem(at, "the gateway has no routes", "a route is {path: /**, handler: {type: ...}}")
         if len(gateway.routes) > MAX_ROUTES:
             subject.problem((*at, "routes"), f"more than {MAX_ROUTES} routes")
+        else:
+            _check_reach(subject, (*at, "routes"), gateway.routes)
         _check_binds(subject, at, gateway.bind, taken)
-        _check_reach(subject, (*at, "routes"), gateway.routes)
 
 
-def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: dict[tuple[str, str], DocPath]) -> None:
+def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: Taken) -> None:
     several = isinstance(bind, list)
     for i, address in enumerate(bind if isinstance(bind, list) else [bind]):
         path: DocPath = (*at, "bind", i) if several else (*at, "bind")
@@ -39,9 +42,14 @@ def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: di
                 path, f"{address} is taken already", f"by {'.'.join(map(str, other[:2]))}, {subject.where(other)}"
             )
         taken.setdefault((host.lower(), port), path)
+        taken.setdefault((_family(host), port), path)
 
 
-def _overlapping(host: str, port: str, taken: dict[tuple[str, str], DocPath]) -> DocPath | None:
+def _family(host: str) -> str:
+    return "any IPv6" if host.startswith("[") else "any IPv4"
+
+
+def _overlapping(host: str, port: str, taken: Taken) -> DocPath | None:
     """Where an address is taken that leaves no room for this one: the same, or all addresses of its family."""
     if (host, port) in taken:
         return taken[host, port]
@@ -50,14 +58,7 @@ def _overlapping(host: str, port: str, taken: dict[tuple[str, str], DocPath]) ->
     everywhere = "[::]" if host.startswith("[") else "0.0.0.0"  # noqa: S104 - compared, not bound
     if (everywhere, port) in taken:
         return taken[everywhere, port]
-    if host == everywhere:
-        family = [
-            path
-            for (h, p), path in taken.items()
-            if p == port and h != "unix" and h.startswith("[") == host.startswith("[")
-        ]
-        return family[0] if family else None
-    return None
+    return taken.get((_family(host), port)) if host == everywhere else None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from vidops.resources.catalogue import NodeType
 from vidops.stack.nodes import DocPath, shown
 from vidops.stack.scalars import NAME_PATTERN
-from vidops.stack.subject import Subject, circles
+from vidops.stack.subject import Subject, around, circles
 
 
 def check_loopbacks(subject: Subject) -> dict[str, DocPath]:
@@ -27,8 +27,7 @@ def check_loopbacks(subject: Subject) -> dict[str, DocPath]:
             if _add_camera(subject, cameras, camera, at) and (source := _source(entry.nodes, kinds, name)):
                 sources[camera] = source
     for circle in circles(sources, lambda camera: [sources[camera]] if camera in sources else []):
-        way = " <- ".join([*circle, circle[0]])
-        subject.problem(cameras[circle[0]], f"cameras that are made from one another: {way}")
+        subject.problem(cameras[circle[0]], f"cameras that are made from one another: {around(circle, '<-')}")
     return cameras
 
 
@@ -64,7 +63,7 @@ def _check_graph(subject: Subject, graph: str, nodes: dict[str, Any], kinds: dic
     for circle in circles(nodes, lambda name: _inlet(nodes, name)):
         if any(kinds[name].role == "sink" for name in circle):
             continue  # said above
-        subject.problem((*at, circle[0], "in"), f"goes round in a circle: {' <- '.join([*circle, circle[0]])}")
+        subject.problem((*at, circle[0], "in"), f"goes round in a circle: {around(circle, '<-')}")
     if subject.whole(*at) and not any(kind.role == "sink" for kind in kinds.values()):
         known = sorted(name for name, kind in subject.catalogue.nodes.items() if kind.role == "sink")
         subject.problem(at[:2], "the graph has no sink, so nothing would come of it", f"add one of {', '.join(known)}")

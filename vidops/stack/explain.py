@@ -13,11 +13,14 @@ from vidops.errors import Problem
 from vidops.resources.catalogue import Catalogue
 from vidops.stack.nodes import DocPath, Node, key_mark, mark_of, render_path, shown
 from vidops.stack.shapes import fields_of, models_at
-from vidops.stack.suggest import suggestion
+from vidops.stack.suggest import nearest, suggestion
 from vidops.stack.wording import expected, worded
 
 MAX_ABOUT = 80
 """Characters of a description that fit behind a message."""
+MAX_KEYS = 6
+"""Of a mapping, when they are told to somebody who wrote something else."""
+_NO_MODEL = ("model_type", "model_attributes_type")
 _AT_KEY = "[key]"
 
 
@@ -125,6 +128,10 @@ class Explainer:
                 mark = key_mark(self._root, path)
                 return Problem(mark, render_path(path), "unknown key", suggestion(str(path[-1]), names))
             case "tag_missing":
+                key = found.context["key"]
+                if meant := nearest(key, self._node(path).keys):
+                    at = (*path, meant)
+                    return Problem(key_mark(self._root, at), render_path(at), "unknown key", f"did you mean `{key}`?")
                 hint = f"one of {', '.join(found.context['choices'])}" if found.context["choices"] else ""
                 return self._at(path, f"`{found.context['key']}` is missing", hint)
             case "tag_unknown":
@@ -134,10 +141,16 @@ class Explainer:
             message, _ = worded(found.kind, found.context, found.message, path[-1])
             return Problem(key_mark(self._root, path), render_path(path), message)
         value = node.told if not isinstance(node.value, dict | list) else type(node.value)()
-        return self._at(path, *worded(found.kind, found.context, found.message, value))
+        message, hint = worded(found.kind, found.context, found.message, value)
+        return self._at(path, message, hint or (self._keys(path) if found.kind in _NO_MODEL else ""))
 
     def _at(self, path: DocPath, message: str, hint: str) -> Problem:
         return Problem(mark_of(self._root, path), render_path(path), message, hint)
+
+    def _keys(self, path: DocPath) -> str:
+        """What the mapping that should be at `path` consists of, where that is short."""
+        names = [name for model in models_at(self._model, self._data, path) for name in fields_of(model)]
+        return f"with {', '.join(names)}" if 0 < len(names) <= MAX_KEYS else ""
 
     def _node(self, path: DocPath) -> Node:
         node: Node | None = self._root

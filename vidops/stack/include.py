@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vidops.errors import Mark, Problem, StackError
 from vidops.stack.interpolate import InterpolationError, interpolate
@@ -15,19 +15,25 @@ MAX_FILES = 100
 NAMED = ("devices", "captures", "loopbacks", "middleware", "gateways", "metadata", "settings")
 """Sections that may be spread over files, each name in one of them."""
 
+MAX_FILLED = 4 * 1024 * 1024
+"""Characters that variables may put into all files together."""
+
 Read = Callable[[str], bytes]
 
 
 @dataclass
 class Document:
-    """Everything that was read. `failed` are the places whose variables could not be filled in."""
+    """Everything that was read."""
 
     root: Node
     files: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    failed: list[DocPath] = field(default_factory=list)
+    failed: int = 0
+    """Values whose variables could not be filled in."""
+    begun: bool = False
+    """Whether the first file could be read."""
     complete: bool = True
-    """Whether every file could be read: without one of them, what is missing in the rest is not known."""
+    """Whether every file could be read: without one of them, which names the rest lacks is not known."""
 
 
 def read_all(path: str, env: Mapping[str, str], read_file: Read) -> Document:
@@ -44,19 +50,22 @@ class _Reading:
         self._document = document
         self._budget = Budget()
         self._seen: set[str] = set()
+        self._filled = 0
 
     def file(self, path: str, wanted_at: Mark, parents: tuple[str, ...]) -> None:
         """Read `path`, which stands at `wanted_at` in the last of `parents`, and merge it in."""
         document = self._document
         if os.path.normpath(path) in map(os.path.normpath, parents):
-            circle = " -> ".join((*parents, path))
-            self._problem(wanted_at, f"the file includes itself: {shown(circle, 200)}", "", ("include",))
+            circle = shown(" -> ".join((*parents, path)), 200)
+            self._problem(wanted_at, f"the file includes itself: {circle}", "", ("include",))
             return
         if os.path.normpath(path) in self._seen:
             return
         self._seen.add(os.path.normpath(path))
         if len(document.files) >= MAX_FILES:
-            self._problem(wanted_at, f"more than {MAX_FILES} files", "", ("include",))
+            if self._document.complete:
+                self._problem(wanted_at, f"more than {MAX_FILES} files", "", ("include",))
+            self._document.complete = False
             return
         document.files.append(path)
         root = self._read(path, wanted_at, top=not parents)
@@ -71,6 +80,7 @@ class _Reading:
             self._check_version(root.value.pop("apiVersion", None))
         else:
             document.root = Node(root.mark, {}, keys={})
+            document.begun = True
         self._merge(root)
         if included is not None:
             self._includes(included, path, parents)
@@ -93,14 +103,18 @@ class _Reading:
         self._document.problems.extend(problems)
         return root
 
-    def _fill_in(self, text: str, mark: Mark, path: DocPath) -> str:
+    def _fill_in(self, text: str, mark: Mark, path: DocPath) -> str | None:
         try:
-            return interpolate(text, self._env)
+            filled = interpolate(text, self._env)
+            self._filled += len(filled)
+            if self._filled > MAX_FILLED:
+                raise InterpolationError(f"more than {MAX_FILLED} characters from variables in all")
+            return filled
         except InterpolationError as error:
-            if len(self._document.failed) < MAX_PROBLEMS:
+            self._document.failed += 1
+            if self._document.failed <= MAX_PROBLEMS:
                 self._problem(mark, str(error), error.hint, path)
-            self._document.failed.append(path)
-            return text
+            return None
 
     def _check_version(self, node: Node | None) -> None:
         if node is not None and node.value != "vidops/v1":
@@ -111,12 +125,17 @@ class _Reading:
     def _includes(self, node: Node, path: str, parents: tuple[str, ...]) -> None:
         entries = node.value if isinstance(node.value, list) else []
         if not isinstance(node.value, list) and node.value is not None:
+            self._document.complete = False
+            if node.failed:
+                return
             self._problem(node.mark, "should be a list of files", "as in `include: [cameras.yaml]`", ("include",))
         for i, entry in enumerate(entries):
-            if not isinstance(entry.value, str) or not entry.value:
+            if entry.failed:
+                self._document.complete = False
+            elif not isinstance(entry.value, str) or not entry.value:
+                self._document.complete = False
                 self._problem(entry.mark, "should be the path of a file", "", ("include", i))
-                continue
-            if ("include", i) not in self._document.failed:
+            else:
                 target = os.path.normpath(os.path.join(os.path.dirname(path), entry.value))
                 self.file(target, entry.mark, (*parents, path))
 
@@ -128,7 +147,7 @@ class _Reading:
             if key not in into.value:
                 # A node of our own: one file's mapping grows, and an alias of it must not.
                 copy = dict(node.value) if isinstance(node.value, dict) else node.value
-                into.value[key] = Node(node.mark, copy, dict(node.keys), node.text, node.interpolated)
+                into.value[key] = replace(node, value=copy, keys=dict(node.keys))
                 into.keys[key] = root.keys[key]
                 continue
             known = into.value[key]

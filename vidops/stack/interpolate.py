@@ -19,6 +19,8 @@ MAX_DEPTH = 16
 MAX_LENGTH = 64 * 1024
 """Characters of a result."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+_MEANING = re.compile(r"\$")
+_MEANING_INSIDE = re.compile(r"[$}]")
 _OPERATOR = re.compile(r":-|:\?|-|\?")
 
 
@@ -61,8 +63,8 @@ def _until(text: str, start: int, env: Mapping[str, str], depth: int) -> tuple[s
 
 def _plain(text: str, start: int, *, inside: bool) -> int:
     """Where the next character with a meaning is."""
-    found = [at for mark in ("$", "}")[: 2 if inside else 1] if (at := text.find(mark, start)) >= 0]
-    return min(found, default=len(text))
+    found = (_MEANING_INSIDE if inside else _MEANING).search(text, start)
+    return found.start() if found else len(text)
 
 
 def _variable(text: str, start: int, env: Mapping[str, str], depth: int) -> tuple[str, int]:

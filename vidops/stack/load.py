@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from vidops.stack.check import check
 from vidops.stack.explain import Explainer, Finding, findings
 from vidops.stack.include import Document, Read, read_all
 from vidops.stack.model import StackBase
-from vidops.stack.nodes import DocPath, Node, mark_of, plain, without
+from vidops.stack.nodes import DocPath, Node, failed_places, mark_of, plain, without
 from vidops.stack.reader import MAX_BYTES, MAX_DEPTH, resolve
 from vidops.stack.schema import stack_model
 from vidops.stack.subject import Subject
@@ -58,16 +58,17 @@ def load(
     document = read_all(path, env, read)
     if leave_out:
         document.root = without(document.root, leave_out)
-    if not document.complete:
+    if not document.begun:
         raise _error(document, document.problems)
     model = stack_model(catalogue)
     data = plain(document.root)
     stack, found = _typed(model, document.root, data)
     explainer = Explainer(model, catalogue, document.root, data)
+    failed = list(failed_places(document.root)) if document.failed else []
     problems = [*document.problems]
-    problems.extend(explainer.first((f for f in found if not _within(f.path, document.failed)), MAX_SHOWN))
-    if len(found) < MAX_SHOWN:
-        problems.extend(_checked(model, catalogue, document, stack, found))
+    problems.extend(explainer.first(_other_than(found, failed), MAX_SHOWN))
+    if len(found) < MAX_SHOWN and document.complete:
+        problems.extend(_checked(model, catalogue, document.root, stack, [*failed, *(f.path for f in found)]))
     if problems or stack is None:
         raise _error(document, problems, len(found) - MAX_SHOWN)
     root = document.root
@@ -75,18 +76,21 @@ def load(
 
 
 def _checked(
-    model: type[StackBase], catalogue: Catalogue, document: Document, stack: StackBase | None, found: Sequence[Finding]
+    model: type[StackBase],
+    catalogue: Catalogue,
+    document: Node,
+    stack: StackBase | None,
+    mistaken: Sequence[DocPath],
 ) -> list[Problem]:
     """What the checks find; where there are other mistakes, without the parts that have them.
 
     Taking a part away can make the part around it wrong (a key that must be there), which goes then, too.
     """
-    root = document.root
-    left_out = [*document.failed, *(f.path for f in found)]
-    wrong = left_out
+    root = document
+    left_out = wrong = mistaken
     for _ in range(MAX_DEPTH):
         if not wrong:
-            return check(Subject(stack, catalogue, root, document.root, left_out)) if stack is not None else []
+            return check(Subject(stack, catalogue, root, document, left_out)) if stack is not None else []
         root = _with_version(without(root, wrong))
         stack, found = _typed(model, root, plain(root))
         wrong = [f.path for f in found]
@@ -134,8 +138,13 @@ def _retype(root: Node, data: Any, found: Iterable[Finding]) -> bool:
     return changed
 
 
-def _within(path: DocPath, places: Sequence[DocPath]) -> bool:
-    return any(path[: len(place)] == place for place in places)
+def _other_than(found: Iterable[Finding], failed: Iterable[DocPath]) -> Iterator[Finding]:
+    """Findings that do not come from a variable without a value, which has been told."""
+    places = set(failed)
+    for finding in found:
+        path = (*finding.path, finding.context["key"]) if finding.kind == "tag_unknown" else finding.path
+        if not any(path[:i] in places for i in range(1, len(path) + 1)):
+            yield finding
 
 
 def _error(document: Document, problems: Iterable[Problem], beyond: int = 0) -> StackError:

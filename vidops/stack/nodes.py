@@ -18,7 +18,8 @@ class Node:
     """A scalar, a mapping or a sequence. Aliases share nodes, so a node that is in a tree is never changed.
 
     `keys` holds where each key of a mapping stands; `text` is a scalar as written, `interpolated` says that
-    variables went into it. `numbers` are the positions that a sequence's items had before others were left out.
+    variables went into it, `failed` that they could not be filled in. `numbers` are the positions that a sequence's
+    items had before others were left out.
     """
 
     mark: Mark
@@ -27,6 +28,7 @@ class Node:
     text: str = ""
     interpolated: bool = False
     numbers: list[int] | None = None
+    failed: bool = False
 
     @property
     def told(self) -> Scalar:
@@ -49,6 +51,18 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(child) for child in node.value]
     return node.value
+
+
+def failed_places(node: Node, path: DocPath = ()) -> Iterator[DocPath]:
+    """Where variables could not be filled in, aliases included. Recursion is bounded as in `plain`."""
+    if node.failed:
+        yield path
+    elif isinstance(node.value, dict):
+        for key, child in node.value.items():
+            yield from failed_places(child, (*path, key))
+    elif isinstance(node.value, list):
+        for i, child in enumerate(node.value):
+            yield from failed_places(child, (*path, i))
 
 
 def walk(root: Node, path: Sequence[str | int]) -> Iterator[Node]:

@@ -38,8 +38,11 @@ _WORDS: dict[str, Scalar] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 
-Interpolate = Callable[[str, Mark, DocPath], str]
-"""Gives a scalar's text with its variables in it."""
+MAX_DIRECTIVES = 50
+"""Lines that start with `%`: the parser compares each with all before it."""
+
+Interpolate = Callable[[str, Mark, DocPath], str | None]
+"""Gives a scalar's text with its variables in it; None where that failed, which has been told then."""
 
 
 def resolve(text: str) -> Scalar:
@@ -92,6 +95,8 @@ def _check_text(data: bytes, builder: _Builder) -> None:
         raise builder.fatal(
             _mark_at(text[: bad.start()], builder.file), f"the character U+{ord(bad[0]):04X} cannot be used"
         )
+    if data.count(b"\n%") > MAX_DIRECTIVES:
+        raise builder.fatal(Mark(builder.file), f"more than {MAX_DIRECTIVES} lines start with %", "indent them")
 
 
 def _mark_at(before: str, file: str) -> Mark:
@@ -201,7 +206,8 @@ class _Builder:
         if self._interpolate is not None and "$" in text:
             # Its place decides what it is; until then it is text. See `stack.load`.
             filled = self._interpolate(text, mark, self._path())
-            node = Node(mark, filled, text=text, interpolated=True)
+            value = text if filled is None else filled
+            node = Node(mark, value, text=text, interpolated=True, failed=filled is None)
         else:
             node = Node(mark, resolve(text) if unquoted else text, text=text)
         self._finish(node, event.anchor, 1, 0)

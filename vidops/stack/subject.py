@@ -12,6 +12,11 @@ from vidops.resources.catalogue import Catalogue
 from vidops.stack.nodes import DocPath, Node, mark_of, render_path, shown, walk, written_path
 from vidops.stack.suggest import suggestion
 
+MAX_WORDED = 1000
+"""Problems that get a suggestion: nobody reads more, and looking for them takes time."""
+MAX_STEPS = 12
+"""Of a circle that is told in full."""
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -36,7 +41,9 @@ class Subject:
         known = list(known)
         nodes = list(walk(self.root, path))
         name = str(nodes[-1].told) if len(nodes) > len(path) else name
-        hint = suggestion(name, known) or ("" if known else f"there is no {noun}")
+        hint = ""
+        if len(self.problems) < MAX_WORDED:
+            hint = suggestion(name, known) or ("" if known else f"there is no {noun}")
         self.problem(
             path, f"no {noun} is called `{shown(name)}`", "; ".join(filter(None, [hint, *also])), plugin=bool(also)
         )
@@ -81,9 +88,16 @@ class Subject:
         return str(mark_of(self.root, path))
 
 
+def around(circle: Sequence[str], arrow: str) -> str:
+    """A circle in words, of which a long one has its beginning and its end."""
+    steps = [shown(name) for name in (*circle, circle[0])]
+    return f" {arrow} ".join([*steps[:5], "...", *steps[-4:]] if len(steps) > MAX_STEPS else steps)
+
+
 def circles(nodes: Iterable[K], following: Callable[[K], Iterable[K]]) -> list[list[K]]:
     """Each circle that is met first when going along `following`; no two share a node. Does not recurse."""
     found: list[list[K]] = []
+    taken: set[K] = set()
     done: set[K] = set()
     for start in nodes:
         if start in done:
@@ -100,8 +114,9 @@ def circles(nodes: Iterable[K], following: Callable[[K], Iterable[K]]) -> list[l
                 done.add(node)
             elif step in place:
                 circle = trail[place[step] :]
-                if not any(set(circle) & set(known) for known in found):
+                if taken.isdisjoint(circle):
                     found.append(circle)
+                    taken.update(circle)
             elif step not in done:
                 place[step] = len(trail)
                 trail.append(step)

@@ -40,7 +40,7 @@ class Tagged:
         if self.names and isinstance(value, str):
             return value
         if not isinstance(value, dict):
-            raise PydanticCustomError("not_tagged", "a mapping", {"names": self.names})
+            raise PydanticCustomError("not_tagged", "a mapping", {"names": self.names, **self._context})
         if self.key not in value and self.default is None:
             raise PydanticCustomError("tag_missing", "a mapping", self._context)
         cls = self.class_of(value)

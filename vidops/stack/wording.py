@@ -60,7 +60,7 @@ def expected(kind: str, context: dict[str, Any]) -> str:
 def worded(kind: str, context: dict[str, Any], message: str, value: Any) -> tuple[str, str]:
     """Message and hint for an error at `value`, the scalar as it was written (or an empty collection)."""
     if words := expected(kind, context):
-        return f"should be {words}", _hint(words, value)
+        return f"should be {words}", _hint(words, value) or _hint_for_tag(context, value)
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         return f"must be {words} {_number(context.get(name))}", ""
@@ -92,6 +92,12 @@ def _hint(words: str, value: Any) -> str:
     if isinstance(value, list | dict):
         return f"it is a {'list' if isinstance(value, list) else 'mapping'}"
     return _hint_for_text(words, value) if isinstance(value, str) else ""
+
+
+def _hint_for_tag(context: dict[str, Any], value: Any) -> str:
+    """For the bare name of a type where an entry of that type belongs."""
+    known = isinstance(value, str) and value in context.get("choices", ())
+    return f"as in {{{context['key']}: {value}}}" if known else ""
 
 
 def _hint_for_text(words: str, value: str) -> str:
