@@ -16,8 +16,6 @@ from vidops.runtime.logtail import log_tail
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.segments import CaptureFiles
 
-MAX_STACK_BYTES = 1 << 20
-
 
 class DiskPrograms:
     """`reconcile.host.ProgramFiles`."""
@@ -69,9 +67,3 @@ def last_words(layout: Layout, program: str) -> str:
 def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:
     """What the keeper has to know of the captures among these resources."""
     return [CaptureFiles.of(r.ref.name, r.spec) for r in resources if isinstance(r.spec, CaptureSpec)]
-
-
-def read_file(path: str) -> bytes:
-    """A stack file's bytes; the reader bounds them. Raises `OSError`."""
-    with open(path, "rb") as file:
-        return file.read(MAX_STACK_BYTES + 1)

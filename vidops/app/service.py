@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, last_words, read_file
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, last_words
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
@@ -42,6 +42,7 @@ from vidops.runtime.segments import CaptureFiles
 from vidops.runtime.state import State
 from vidops.runtime.supervisor import RESYNC, Supervisor
 from vidops.runtime.tasks import Tasks
+from vidops.stack.load import read_file
 
 log = logging.getLogger("vidops")
 

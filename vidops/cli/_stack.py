@@ -12,6 +12,7 @@ from vidops.reconcile.compiler import Compiled, Compiler
 from vidops.resources.layout import Layout
 from vidops.runtime.plugins import PluginSources, load_catalogue
 from vidops.runtime.state import State
+from vidops.stack.load import read_file
 
 
 def plugin_sources(settings: Settings) -> PluginSources:
@@ -20,8 +21,6 @@ def plugin_sources(settings: Settings) -> PluginSources:
 
 def compile_stack(settings: Settings, path: str, devices: Any = ()) -> Compiled:
     """Raises `StackError` with all problems."""
-    from vidops.app.adapters import read_file
-
     sources = plugin_sources(settings)
     compiler = Compiler(load_catalogue(sources), dict(os.environ), settings.layout, sources.to_json())
     return compiler.compile(os.path.abspath(path), read_file, devices)

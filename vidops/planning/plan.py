@@ -49,7 +49,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order to take them: deletions first, dependants before what they depend on; then the rest."""
+    """Steps in the order to take them: deletions first, later waves before earlier ones; then the rest, each after
+    what it depends on."""
 
     actions: tuple[Action, ...] = ()
 
