@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.client import Client, get
@@ -85,6 +85,7 @@ async def test_what_is_no_single_range_is_not_looked_at(kept: World, asked: str)
     assert (answer.status, answer.body) == (200, DATA)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="bytes=0123456789-, ", max_size=40), st.integers(0, 10**6))
 def test_any_range_at_all_lies_within_the_file(asked: str, size: int) -> None:
     found = parse_range(asked, size)

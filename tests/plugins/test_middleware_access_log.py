@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.client import Client, Viewer, get
@@ -100,6 +100,7 @@ def test_what_looks_like_a_secret_is_not_written(query: str, written: str) -> No
     assert redacted(query) == written
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
