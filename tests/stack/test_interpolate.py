@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vidops.stack.interpolate import MAX_DEPTH, MAX_LENGTH, InterpolationError, interpolate
 
-ENV = {"A": "a", "EMPTY": "", "B_2": "${A}", "_x": "$$"}
+ENV = {"A": "a", "EMPTY": "", "B_2": "${A}", "_x": "$$", "BYTES": "a\udcff"}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def test_results(text: str, result: str) -> None:
         ("${A:+b}", "`${A` is not closed", "write `${A}` or `${A:-default}`"),
         ("${}", "`${` without a variable's name", "letters, digits and _, as in `${NAME}`"),
         ("${1}", "`${` without a variable's name", "letters, digits and _, as in `${NAME}`"),
+        ("${BYTES:-x}", "the variable BYTES is not UTF-8 text", ""),
         ("$A", "a `$` that starts nothing", "write `$$` for a dollar, `${NAME}` for a variable"),
         ("a$", "a `$` that starts nothing", "write `$$` for a dollar, `${NAME}` for a variable"),
     ],

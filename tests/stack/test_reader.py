@@ -89,6 +89,7 @@ def test_an_alias_as_a_key() -> None:
         ("ä\nb: ä".encode("latin-1"), "f:1:1: the byte 0xe4 is not UTF-8 (save the file as UTF-8)"),
         ("a: 1\n".encode("utf-16"), "f:1:1: the byte 0xff is not UTF-8 (save the file as UTF-8)"),
         (b"a: 1\nb: x\x00y", "f:2:5: the character U+0000 cannot be used"),
+        (b'a: ["\\0"]', "f:1:5: a[0]: the character U+0000 cannot be used"),
         (b"a: \x1b[0m", "f:1:4: the character U+001B cannot be used"),
         ("a: x\ufeff".encode(), "f:1:5: the character U+FEFF cannot be used"),
         (b"a:\n \t b: 1", "f:2:2: a tab cannot indent or start a value (use spaces)"),
@@ -142,6 +143,11 @@ def test_more_than_is_allowed_is_refused(data: bytes) -> None:
     assert [e for e in errors_of(data) if "more than 200000 values" in e or "nested more than 64 deep" in e]
 
 
+def test_a_variable_cannot_hold_a_nul() -> None:
+    _, problems = read(b"a: $x", "f", lambda *_: "1\0")
+    assert [str(p) for p in problems] == ["f:1:4: a: the character U+0000 cannot be used"]
+
+
 def test_what_is_read_counts_for_all_files() -> None:
     budget = Budget(10)
     read(b"[1, 2, 3, 4]", "a", budget=budget)
@@ -179,7 +185,12 @@ def test_anything_like_yaml(text: str) -> None:
     errors_of(text.encode())
 
 
-scalars = st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(st.characters(codec="ascii"), max_size=8)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=8)
+)
 trees = st.recursive(
     scalars,
     lambda inner: (

@@ -34,6 +34,7 @@ def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: Ta
     for i, address in enumerate(bind if isinstance(bind, list) else [bind]):
         path: DocPath = (*at, "bind", i) if several else (*at, "bind")
         host, _, port = address.rpartition(":")
+        port = port if host == "unix" else str(int(port))
         if port == "0":
             continue  # any free port: a different one each time
         other = _overlapping(host.lower(), port, taken)

@@ -85,7 +85,7 @@ def _settle_unions(placed: Sequence[Finding]) -> Iterator[Finding]:
     for path, arms in unions.items():
         fitting = [errors for errors in arms.values() if not any(_wrong_shape(e, path) for e in errors)]
         if fitting:
-            yield from min(fitting, key=len)
+            yield from min(fitting, key=lambda errors: (len(errors), errors[0].kind == "value_error"))
             continue
         options = [word for errors in arms.values() if (word := expected(errors[0].kind, errors[0].context))]
         first = next(iter(arms.values()))[0]

@@ -19,6 +19,8 @@ MAX_DEPTH = 16
 MAX_LENGTH = 64 * 1024
 """Characters of a result."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes in the environment that are no text."""
 _MEANING = re.compile(r"\$")
 _MEANING_INSIDE = re.compile(r"[$}]")
 _OPERATOR = re.compile(r":-|:\?|-|\?")
@@ -75,6 +77,8 @@ def _variable(text: str, start: int, env: Mapping[str, str], depth: int) -> tupl
     if name is None:
         raise InterpolationError("`${` without a variable's name", "letters, digits and _, as in `${NAME}`")
     value = env.get(name[0])
+    if value is not None and _SURROGATE.search(value):
+        raise InterpolationError(f"the variable {name[0]} is not UTF-8 text")
     operator = _OPERATOR.match(text, name.end())
     if operator is None:
         if not text.startswith("}", name.end()):

@@ -195,6 +195,7 @@ class _Builder:
         mark = self._mark(event)
         self._count(1, mark)
         unquoted = not event.style and event.tag is None
+        self._check_nul(event.value, mark)
         if event.tag not in _TEXT_TAGS:
             self.problem(mark, f"the tag {_tag(event.tag)} has no meaning here", "remove it")
         if self._wants_key():
@@ -207,6 +208,7 @@ class _Builder:
             # Its place decides what it is; until then it is text. See `stack.load`.
             filled = self._interpolate(text, mark, self._path())
             value = text if filled is None else filled
+            self._check_nul(value, mark)
             node = Node(mark, value, text=text, interpolated=True, failed=filled is None)
         else:
             node = Node(mark, resolve(text) if unquoted else text, text=text)
@@ -281,6 +283,11 @@ class _Builder:
         if isinstance(frame.node.value, list):
             return (*frame.path, len(frame.node.value))
         return (*frame.path, frame.key) if frame.key is not None else frame.path
+
+    def _check_nul(self, text: str, mark: Mark) -> None:
+        """No path, argument or variable can hold it, however it is written."""
+        if "\0" in text:
+            self.problem(mark, "the character U+0000 cannot be used", "", self._path())
 
     def _count(self, nodes: int, mark: Mark) -> None:
         self._nodes += nodes
