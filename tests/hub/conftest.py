@@ -74,7 +74,7 @@ class Host:
     sources: dict[str, str] = field(default_factory=dict)
 
     async def start_hub(self, *flags: str) -> None:
-        program = Program(argv=(PYTHON, "-m", "vidops.hub", *self.layout.argv, *flags))
+        program = Program(argv=(PYTHON, "-m", "vidops.hub", "--run-dir", self.layout.run_dir, *flags))
         write_program(self.layout, "hub", program, "hub")
         await self.supervisor.ensure(["hub"])
         await self.supervisor.start("hub")

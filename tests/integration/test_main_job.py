@@ -81,6 +81,20 @@ def test_a_live_field_changes_without_a_restart(vidops_host: Start) -> None:
     assert pids(host) == before
 
 
+def test_recordings_can_be_moved_by_an_edit(vidops_host: Start) -> None:
+    host = vidops_host(STACK, env={"VIDOPS_DATA_DIR": ""})
+    host.healthy()
+    before = pids(host)
+    host.write(STACK + "settings: {data_dir: elsewhere}\n")
+    elsewhere = host.root / "elsewhere" / "cam"
+    host.until(lambda: elsewhere.exists() and any(elsewhere.iterdir()), what="a recording elsewhere")
+    after = pids(host)
+    assert {name for name in before if before[name] != after[name]} == {"capture/archive"}
+    old = host.root / "state" / "recordings"
+    assert not list((old / ".spool" / "archive").glob("*.mp4"))
+    assert list((old / "cam").iterdir())
+
+
 def test_a_bad_edit_keeps_everything_running_and_shows_its_errors(vidops_host: Start) -> None:
     host = vidops_host(STACK)
     host.healthy()

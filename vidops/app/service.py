@@ -14,40 +14,37 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, capture_files, last_words
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words
+from vidops.app.footage import Footage
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
 from vidops.planning.show import to_json
-from vidops.reconcile.compiler import Compiler
+from vidops.reconcile.compiler import Compiled, Compiler
 from vidops.reconcile.drivers import drivers
 from vidops.reconcile.engine import Engine
 from vidops.reconcile.host import Host, until
 from vidops.reconcile.observer import Observer
 from vidops.reconcile.watch import changes
 from vidops.resources.conditions import Health, Status
+from vidops.resources.layout import Layout
 from vidops.resources.resource import Ref
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime import daemon
 from vidops.runtime.clock import SystemClock
 from vidops.runtime.devices import UdevDevices
 from vidops.runtime.hubclient import HubClient
-from vidops.runtime.keeper import Keeper, Sweep
 from vidops.runtime.locks import RunLock
 from vidops.runtime.notify import notify
 from vidops.runtime.plugins import PluginSources, load_catalogue
 from vidops.runtime.procfs import running_fingerprint
 from vidops.runtime.recordings import RecordingsReader
-from vidops.runtime.segments import CaptureFiles
 from vidops.runtime.state import State
 from vidops.runtime.supervisor import RESYNC, Supervisor
-from vidops.runtime.tasks import Tasks
 from vidops.stack.load import read_file
 
 log = logging.getLogger("vidops")
 
-SWEEP_EVERY = 0.5
-"""Seconds; with a recorder's part_duration this is what a power cut may cost."""
 OBSERVE_EVERY = 1.0
 CHECK_EVERY = 5.0
 """Seconds between looks for what no event told of, and between questions to gateways and hub."""
@@ -68,9 +65,7 @@ class Service:
         self.lost = asyncio.Event()
         """supervisord is gone."""
         self.unanswered: dict[str, int] = {}
-        self.sweep: Sweep | None = None
         self.supervisor_pid = 0
-        self.tasks = Tasks()
 
     def _assemble(self) -> None:
         sources = PluginSources(
@@ -87,7 +82,7 @@ class Service:
         self.supervisor = Supervisor(self.layout)
         self.hub = HubClient(self.layout)
         self.devices = UdevDevices()
-        self.keeper = Keeper(self.layout)
+        self.footage = Footage(self._stacks_in_use)
         self.state = State(self.layout)
         self.host = Host(
             layout=self.layout,
@@ -99,7 +94,7 @@ class Service:
             gateway=Gateways(self.layout),
             cameras=self._cameras,
             running_fingerprint=running_fingerprint,
-            grown=self.keeper.grown,
+            grown=self.footage.grown,
             last_words=partial(last_words, self.layout),
         )
         self.engine = Engine(
@@ -133,7 +128,7 @@ class Service:
                         serve_control(build(self), self.layout.control_socket, self.stopping.wait, listening.set),
                         name="control API",
                     )
-                    keep = group.create_task(self._keep(), name="keeper")
+                    keep = group.create_task(self.footage.run(), name="footage")
                     try:
                         await self.engine.begin(self.stack)
                         lock.update(address=next((address for _, address in self.addresses()), ""))
@@ -159,7 +154,6 @@ class Service:
                 raise _first(group_error) from None
             finally:
                 await self.engine.close()
-                await self.tasks.close()
                 await self._end()
 
     async def _end(self) -> None:
@@ -172,9 +166,8 @@ class Service:
         if self.settings.on_exit == "stop" and (self.asked or not self.engine.memory.applied):
             await self._stop_recorders()
             await daemon.shutdown(self.layout)
-            # What the recorders finished on their way out is filed before the lights go off.
-            await asyncio.to_thread(self.keeper.sweep, capture_files(self.engine.memory.good))
-        await asyncio.to_thread(self.keeper.close)
+        # What the recorders finished on their way out is filed before the lights go off.
+        await self.footage.close()
         await asyncio.to_thread(self.state.close)
 
     async def _stop_recorders(self) -> None:
@@ -256,23 +249,6 @@ class Service:
         async for _ in self.devices.changes():
             self.engine.want("devices changed")
 
-    async def _keep(self) -> None:
-        """File what recorders finished, and make what they write last."""
-        comparing: asyncio.Task[None] | None = None
-        while True:
-            captures = capture_files(self.engine.memory.good)
-            self.sweep = await asyncio.to_thread(self.keeper.sweep, captures)
-            for trouble in self.sweep.troubles:
-                log.warning("recordings: %s", trouble)
-            if self.sweep.stale and (comparing is None or comparing.done()):
-                # Beside the sweeps: what grows must go on being synced however long it takes.
-                comparing = self.tasks.start(self._compare(captures), "compare index and disk")
-            await asyncio.sleep(SWEEP_EVERY)
-
-    async def _compare(self, captures: Sequence[CaptureFiles]) -> None:
-        found = await asyncio.to_thread(self.keeper.reconcile, captures)
-        log.info("recordings: index compared with disk: %s", found)
-
     async def _check(self) -> None:
         """What no event tells: a missed end, a process that lives and does not answer."""
         while True:
@@ -314,12 +290,11 @@ class Service:
     # -- what the control API asks (control.server.Control) -----------------------------------------------------
 
     def report(self) -> Mapping[str, Any]:
-        troubles = [str(t) for t in self.sweep.troubles] if self.sweep else []
         return {
             **self.observer.report(),
             "pid": os.getpid(),
-            "data_dir": self.layout.data_dir,
-            "storage": {"troubles": troubles},
+            "data_dir": self._data_layout().data_dir,
+            "storage": {"troubles": self.footage.troubles()},
         }
 
     async def plan(self, path: str) -> Mapping[str, Any]:
@@ -338,7 +313,7 @@ class Service:
         return await until(self.host.clock, timeout, check, pauses=(0.05, 0.1, 0.2))
 
     async def recordings(self, camera: str, limit: int) -> Sequence[Mapping[str, Any]]:
-        return await RecordingsReader(self.layout).list(camera=camera, limit=limit)
+        return await RecordingsReader(self._data_layout()).list(camera=camera, limit=limit)
 
     def addresses(self) -> Sequence[tuple[str, str]]:
         """Where people look: each serving gateway's first address."""
@@ -357,6 +332,15 @@ class Service:
         if not self.hub.connected.is_set():
             return {}
         return {str(state["name"]): state for state in self.hub.states()}
+
+    def _stacks_in_use(self) -> Sequence[Compiled]:
+        memory = self.engine.memory
+        return [compiled for compiled in (memory.compiled, memory.pending) if compiled is not None]
+
+    def _data_layout(self) -> Layout:
+        """Where recordings go now: an edit may move them."""
+        compiled = self.engine.memory.compiled
+        return compiled.layout if compiled else self.layout
 
     def _path(self) -> str:
         compiled = self.engine.memory.compiled

@@ -12,23 +12,26 @@ import uvloop
 
 from vidops.hub.server import Hub
 from vidops.resources.layout import Layout
-from vidops.resources.specs import HubSpec
 from vidops.runtime.supervisor import Supervisor
+
+MAX_FRAME = 16 * 1024 * 1024
+MAX_BACKLOG = 64 * 1024 * 1024
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vidops.hub", description="Frames in from sources, out to consumers.")
-    for place in ("run", "state", "data"):
-        parser.add_argument(f"--{place}-dir", required=True)
-    for limit in ("max_frame", "max_backlog"):
-        default = HubSpec.model_fields[limit].default
-        parser.add_argument(f"--{limit.replace('_', '-')}", type=int, default=default, help="bytes")
+    parser.add_argument("--run-dir", required=True)
+    parser.add_argument("--max-frame", type=int, default=MAX_FRAME, help="bytes; a larger one is its source's error")
+    parser.add_argument(
+        "--max-backlog", type=int, default=MAX_BACKLOG, help="bytes that a reader of every frame may be behind"
+    )
     return parser.parse_args(argv)
 
 
 async def main(argv: list[str]) -> None:
     given = arguments(argv)
-    layout = Layout(given.run_dir, given.state_dir, given.data_dir)
+    # Nothing but the runtime directory is the hub's business: it knows of no recordings and no revisions.
+    layout = Layout(given.run_dir, state_dir="", data_dir="")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

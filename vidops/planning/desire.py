@@ -64,14 +64,13 @@ def _resource(d: Desire, ref: Ref, spec: Spec, at: DocPath, *needs: Ref) -> Reso
     return Resource(ref, spec, needs, origin=str(d.mark(at)))
 
 
-def _ours(module: str, d: Desire, *words: str) -> Program:
+def _ours(module: str, *words: str) -> Program:
     """A Python process of vidops itself. Its version is part of it: an upgrade replaces it."""
-    argv = (PYTHON, "-m", module, *words, *d.layout.argv)
-    return Program(argv=argv, env={"VIDOPS_VERSION": __version__})
+    return Program(argv=(PYTHON, "-m", module, *words), env={"VIDOPS_VERSION": __version__})
 
 
 def _hub(d: Desire) -> Resource:
-    return Resource(HUB, HubSpec(program=_ours("vidops.hub", d)))
+    return Resource(HUB, HubSpec(program=_ours("vidops.hub", "--run-dir", d.layout.run_dir)))
 
 
 def _devices(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
@@ -170,7 +169,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             for route in entry.routes
         )
         spec = GatewaySpec(
-            program=_ours("vidops.gateway", d, name),
+            program=_ours("vidops.gateway", name, *d.layout.argv),
             bind=(entry.bind,) if isinstance(entry.bind, str) else tuple(entry.bind),
             tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
             routes=routes,

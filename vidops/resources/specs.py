@@ -62,10 +62,6 @@ class HubSpec(Spec):
     """The one hub of a host."""
 
     program: Program
-    max_frame: int = 16 * 1024 * 1024
-    """Bytes; a larger frame is a source's error."""
-    max_backlog: int = 64 * 1024 * 1024
-    """Bytes that one consumer of every frame may be behind before it loses frames (counted, and a condition)."""
 
 
 class OnDemand(Spec):

@@ -1,0 +1,94 @@
+"""Footage: what recorders write is filed and made to last, in every data directory that is in use.
+
+There is one, but while an edit moves recordings elsewhere (`settings.data_dir`) there are two: the new one has to
+show that it is recorded into before the old one is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from vidops.app.adapters import capture_files
+from vidops.reconcile.compiler import Compiled
+from vidops.runtime.keeper import Keeper, Sweep
+from vidops.runtime.segments import CaptureFiles
+from vidops.runtime.tasks import Tasks
+
+log = logging.getLogger("vidops")
+
+SWEEP_EVERY = 0.5
+"""Seconds; with a recorder's part_duration this is what a power cut may cost."""
+
+
+class Footage:
+    """`in_use()` gives the stacks whose recordings matter now: the one in force and one that is being taken over."""
+
+    def __init__(self, in_use: Callable[[], Sequence[Compiled]]) -> None:
+        self._in_use = in_use
+        self._keepers: dict[str, Keeper] = {}
+        self._sweeps: dict[str, Sweep] = {}
+        self._comparing: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+
+    def grown(self, spool: str) -> int:
+        """Bytes that recorders have been seen to write into a spool; never falls."""
+        return max((keeper.grown(spool) for keeper in self._keepers.values()), default=0)
+
+    def troubles(self) -> list[str]:
+        """What could not be done in the last sweeps: a full disk, a lost one."""
+        return [f"{t.path}: {t.message} ({t.code})" for s in self._sweeps.values() for t in s.troubles]
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            before = set(self.troubles())
+            await self.sweep()
+            for trouble in self.troubles():
+                if trouble not in before:
+                    log.warning("recordings: %s", trouble)
+            await asyncio.sleep(SWEEP_EVERY)
+
+    async def sweep(self) -> None:
+        """File what is finished, sync what grows; once."""
+        stacks = self._in_use()
+        for stack in stacks:
+            if stack.layout.data_dir not in self._keepers:
+                self._keepers[stack.layout.data_dir] = Keeper(stack.layout)
+        captures = {c.spool: c for stack in stacks for c in capture_files(stack.resources)}
+        wanted = {stack.layout.data_dir for stack in stacks}
+        for directory, keeper in list(self._keepers.items()):
+            mine = [c for c in captures.values() if c.spool.startswith(f"{directory}/")]
+            sweep = self._sweeps[directory] = await asyncio.to_thread(keeper.sweep, mine)
+            if sweep.stale and directory not in self._comparing:
+                # Beside the sweeps: what grows must go on being synced however long it takes.
+                self._comparing[directory] = self._tasks.start(
+                    self._compare(directory, keeper, mine), "compare index and disk"
+                )
+            if directory not in wanted and stacks:
+                await self._leave(directory)
+
+    async def _compare(self, directory: str, keeper: Keeper, captures: Sequence[CaptureFiles]) -> None:
+        try:
+            found = await asyncio.to_thread(keeper.reconcile, captures)
+        finally:
+            self._comparing.pop(directory, None)
+        if found.added or found.dropped or found.trouble:
+            log.warning(
+                "recordings: the index did not agree with the disk: %d added, %d dropped %s",
+                found.added,
+                found.dropped,
+                found.trouble,
+            )
+
+    async def _leave(self, directory: str) -> None:
+        self._sweeps.pop(directory, None)
+        await asyncio.to_thread(self._keepers.pop(directory).close)
+
+    async def close(self) -> None:
+        """File what is finished once more, and end."""
+        await self.sweep()
+        await self._tasks.close()
+        for directory in list(self._keepers):
+            await self._leave(directory)
