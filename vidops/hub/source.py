@@ -186,7 +186,8 @@ class Source:
         if decision.do is Do.STOP:
             self._become(lifecycle.stopped(self.rules, self.life, time.monotonic()))
             return
-        said = await asyncio.to_thread(last_words, self._log_file, self._log_size)
+        # A few kilobytes, most likely in memory: a thread would cost more than it saves.
+        said = last_words(self._log_file, self._log_size)
         self._failed(decision.reason, f"{decision.message}: {said}" if said else decision.message)
 
     def _failed(self, reason: str, message: str) -> None:
