@@ -12,20 +12,30 @@ import uvloop
 
 from vidops.hub.server import Hub
 from vidops.resources.layout import Layout
+from vidops.runtime.hubwire import MESSAGE_LIMIT
 from vidops.runtime.supervisor import Supervisor
 
 MAX_FRAME = 16 * 1024 * 1024
 MAX_BACKLOG = 64 * 1024 * 1024
+MOST = MESSAGE_LIMIT
+"""What a client takes for a frame."""
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vidops.hub", description="Frames in from sources, out to consumers.")
     parser.add_argument("--run-dir", required=True)
-    parser.add_argument("--max-frame", type=int, default=MAX_FRAME, help="bytes; a larger one is its source's error")
+    parser.add_argument("--max-frame", type=_bytes, default=MAX_FRAME, help="bytes; a larger one is dropped")
     parser.add_argument(
-        "--max-backlog", type=int, default=MAX_BACKLOG, help="bytes that a reader of every frame may be behind"
+        "--max-backlog", type=_bytes, default=MAX_BACKLOG, help="bytes that a reader of every frame may be behind"
     )
     return parser.parse_args(argv)
+
+
+def _bytes(text: str) -> int:
+    size = int(text)
+    if not 0 < size <= MOST:
+        raise argparse.ArgumentTypeError(f"between 1 and {MOST} bytes")
+    return size
 
 
 async def main(argv: list[str]) -> None:

@@ -33,7 +33,8 @@ STOP_TIMEOUT = 20.0
 
 
 class Hub:
-    """`max_frame`, `max_backlog`: bytes (see `resources.specs.HubSpec`); `stop_timeout`: seconds."""
+    """`max_frame`: bytes of one JPEG; `max_backlog`: bytes that a reader of every frame may be behind; `stop_timeout`:
+    seconds to wait for a source's end before a request is answered that it takes longer."""
 
     def __init__(
         self,
