@@ -33,6 +33,9 @@ from vidops.resources.specs import (
 
 HUB = Ref("hub", "hub")
 T = TypeVar("T")
+GATEWAY_STOP_TIMEOUT = 30.0
+"""Seconds that running requests may have when the process itself is to end; not the drain of a route
+(`drain_timeout`), whose edit must not replace the process."""
 DocPath = tuple[str | int, ...]
 
 
@@ -64,9 +67,10 @@ def _resource(d: Desire, ref: Ref, spec: Spec, at: DocPath, *needs: Ref) -> Reso
     return Resource(ref, spec, needs, origin=str(d.mark(at)))
 
 
-def _ours(module: str, *words: str) -> Program:
+def _ours(module: str, *words: str, stop_timeout: float = 10.0) -> Program:
     """A Python process of vidops itself. Its version is part of it: an upgrade replaces it."""
-    return Program(argv=(PYTHON, "-m", module, *words), env={"VIDOPS_VERSION": __version__})
+    env = {"VIDOPS_VERSION": __version__}
+    return Program(argv=(PYTHON, "-m", module, *words), env=env, stop_timeout=stop_timeout)
 
 
 def _hub(d: Desire) -> Resource:
@@ -169,7 +173,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             for route in entry.routes
         )
         spec = GatewaySpec(
-            program=_ours("vidops.gateway", name, *d.layout.argv),
+            program=_ours("vidops.gateway", name, *d.layout.argv, stop_timeout=GATEWAY_STOP_TIMEOUT),
             bind=(entry.bind,) if isinstance(entry.bind, str) else tuple(entry.bind),
             tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
             routes=routes,

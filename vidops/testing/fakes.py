@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from vidops.errors import PermanentError, TemporaryError
 from vidops.ports import Frame, ProcessEvent, ProcessState
+from vidops.runtime.tasks import Tasks
 
 
 class FakeClock:
@@ -88,14 +90,34 @@ class FakeProcesses:
             yield await self._events.get()
 
 
-class FakeCameras:
-    """`ports.Cameras` that delivers the frames it was given, in a loop."""
+class FakeSubscription:
+    """`ports.FrameSubscription` of `FakeCameras`."""
 
-    def __init__(self, frames: Mapping[str, Sequence[bytes]]) -> None:
+    def __init__(self, feed: asyncio.Task[None] | None) -> None:
+        self.viewers = 1
+        self.unknown = feed is None
+        self._feed = feed
+
+    def close(self) -> None:
+        if self._feed is not None:
+            self._feed.cancel()
+
+
+class FakeCameras:
+    """`ports.Cameras` that delivers the frames it was given, in a loop, `pause` seconds apart."""
+
+    def __init__(self, frames: Mapping[str, Sequence[bytes]], pause: float = 0.0) -> None:
         self._frames = {name: list(images) for name, images in frames.items()}
+        self._pause = pause
+        self._tasks = Tasks()
+        self.connected = asyncio.Event()
+        self.connected.set()
 
     def states(self) -> Sequence[Mapping[str, object]]:
-        return [{"name": name, "state": "Online", "reason": "Online", "message": ""} for name in sorted(self._frames)]
+        return [self._state(name) for name in sorted(self._frames)]
+
+    def _state(self, name: str) -> Mapping[str, object]:
+        return {"name": name, "state": "Online", "reason": "Online", "message": ""}
 
     def knows(self, camera: str) -> bool:
         return camera in self._frames
@@ -108,7 +130,27 @@ class FakeCameras:
             for image in self._frames[camera]:
                 sequence += 1
                 yield Frame(image, sequence, 1_000_000_000.0 + sequence)
-                await asyncio.sleep(0)
+                await asyncio.sleep(self._pause)
+
+    def subscribe(
+        self,
+        camera: str,
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[Mapping[str, Any]], None] | None = None,
+        on_gone: Callable[[], None] | None = None,
+    ) -> FakeSubscription:
+        if camera not in self._frames:
+            if on_gone is not None:
+                on_gone()
+            return FakeSubscription(None)
+
+        async def feed() -> None:
+            async for frame in self.frames(camera):
+                on_frame(frame)
+
+        if on_state is not None:
+            on_state(self._state(camera))
+        return FakeSubscription(self._tasks.start(feed(), f"frames of {camera}"))
 
     async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
         async for frame in self.frames(camera):
