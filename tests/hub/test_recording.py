@@ -140,12 +140,16 @@ def examine(recorder: Recorder, sent: int, stamps: dict[int, float]) -> None:
     # Files begin where the clock says, and are as long as they should be.
     starts = [int(path.name.partition("-")[0]) for path in files]
     assert all(start % 2 == 0 for start in starts[1:]), starts
-    for path, part in list(zip(files, found, strict=True))[1:-1]:
-        assert abs(stamps[part[-1]] - stamps[part[0]] - 2) < 0.5
-        # Every frame has the time at which it was captured, to the millisecond.
+    for part in found[1:-1]:
+        assert abs(len(part) - 2 * RATE) < RATE / 2
+
+    # Every file begins at zero, and every frame has the time at which it was captured, to the millisecond.
+    for path, part in list(zip(files, found, strict=True))[:-1]:
         times = packet_times(path)
-        captured = [stamps[n] for n in part]
-        assert [t - times[0] for t in times] == pytest.approx([c - captured[0] for c in captured], abs=0.0021)
+        assert times[0] == pytest.approx(0, abs=0.0011)
+        # A viewer on a busy machine may have skipped some.
+        began = {round(stamps[n] - at, 3) for at, n in zip(times, part, strict=True) if n in stamps}
+        assert max(began) - min(began) <= 0.0021
         assert min(b - a for a, b in itertools.pairwise(times)) > 0
 
     # The same for any cut of the file: what had been sent when it was that long, less two seconds.

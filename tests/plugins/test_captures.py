@@ -19,7 +19,7 @@ def test_what_records_by_default() -> None:
     made = build(options(), CONTEXT)
     assert list(made.program.argv) == [
         *(FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-f", "matroska"),
-        *("-analyzeduration", "0", "-copyts", "-fpsprobesize", "0", "-probesize", "32"),
+        *("-analyzeduration", "0", "-copyts", "-fpsprobesize", "0", "-probesize", "32", "-start_at_zero"),
         *("-i", "unix:/run/v/out/door.sock", "-f", "segment", "-c", "copy", "-reset_timestamps", "1"),
         *(
             "-segment_atclocktime",

@@ -89,8 +89,17 @@ def build(options: Segments, context: CaptureContext) -> CaptureBuild:
     else:
         muxing = f"cluster_time_limit={max(1, part // 1000)}:flush_packets=1"
     suffix = SUFFIX[segment.format]
-    # The hub's stream says all that probing would find out; its times are the captures' own.
-    stream = ffmpeg.input(context.input, f="matroska", copyts=None, analyzeduration=0, probesize=32, fpsprobesize=0)
+    # The hub's stream says all that probing would find out. Its times are the captures' own and are not touched, but
+    # for the first one being zero: the segment muxer sets only the following files' to zero by itself.
+    stream = ffmpeg.input(
+        context.input,
+        f="matroska",
+        copyts=None,
+        start_at_zero=None,
+        analyzeduration=0,
+        probesize=32,
+        fpsprobesize=0,
+    )
     output: dict[str, Any] = {
         "c": "copy",
         "f": "segment",
