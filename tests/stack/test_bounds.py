@@ -51,6 +51,11 @@ HURTFUL = {
     "links to nothing": section("middleware", f"c: [{', '.join(f'n{i}' for i in range(90_000))}]"),
     "captures of nothing": section("captures", *(f"c{i}: {{device: nope{i}}}" for i in range(15_000))),
     "directives": "".join(f"%TAG !h{i}! x\n" for i in range(60_000)) + "---\na: 1\n",
+    "parts that go one by one": section(
+        "devices",
+        f"a: {{source: v4l2, match: {'{not: ' * 56}{{seria: a}}{'}' * 56}}}",
+        *(f"c{i}: {{source: testsrc}}" for i in range(20_000)),
+    ),
     "a default that is not used": section("metadata", 'labels: {a: "${A:-' + "x$$" * 300_000 + '"}'),
     "a variable many times": section("metadata", "labels: {", *(f'k{i}: "x${{A}}",' for i in range(40_000)), "}"),
 }

@@ -17,7 +17,7 @@ from vidops.stack.explain import Explainer, Finding, findings
 from vidops.stack.include import Document, Read, read_all
 from vidops.stack.model import StackBase
 from vidops.stack.nodes import DocPath, Node, failed_places, mark_of, plain, without
-from vidops.stack.reader import MAX_BYTES, MAX_DEPTH, resolve
+from vidops.stack.reader import MAX_BYTES, resolve
 from vidops.stack.schema import stack_model
 from vidops.stack.subject import Subject
 
@@ -84,18 +84,19 @@ def _checked(
 ) -> list[Problem]:
     """What the checks find; where there are other mistakes, without the parts that have them.
 
-    Taking a part away can make the part around it wrong (a key that must be there), which goes then, too.
+    Taking a part away can make the part around it wrong (a key that must be there), which goes then, too; after a few
+    rounds a larger part at once, since each round types the whole document.
     """
     root = document
     left_out = wrong = mistaken
-    for _ in range(MAX_DEPTH):
+    for steps in (None, None, None, 4, 2, 1):
         if not wrong:
-            return check(Subject(stack, catalogue, root, document, left_out)) if stack is not None else []
+            break
         root = _with_version(without(root, wrong))
         stack, found = _typed(model, root, plain(root))
-        wrong = [f.path for f in found]
+        wrong = list(dict.fromkeys(f.path[:steps] for f in found))
         left_out = [*left_out, *wrong]
-    return []
+    return check(Subject(stack, catalogue, root, document, left_out)) if stack is not None else []
 
 
 def _with_version(root: Node) -> Node:
