@@ -227,6 +227,13 @@ def test_links_by_name() -> None:
     ]
 
 
+def test_links_beside_others_that_are_left_out_are_looked_up() -> None:
+    errors = errors_of("middleware: {edge: [{type: nothing}, nope, {type: limit, most: 5}]}")
+    assert [e.split(" ")[1] for e in errors] == [
+        "middleware.edge[0].type:", "middleware.edge[1]:", "middleware.edge[2].most:"
+    ]  # fmt: skip
+
+
 def test_references_are_found_wherever_they_are() -> None:
     assert errors_of("devices: {a: {source: bench, nested: {x: [a, b]}}}") == [
         "stack.yaml:2:46: devices.a.nested.x[1]: no camera is called `b` (known: a)"

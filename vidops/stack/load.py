@@ -16,7 +16,7 @@ from vidops.stack.check import check
 from vidops.stack.explain import Explainer, Finding, findings
 from vidops.stack.include import Document, Read, read_all
 from vidops.stack.model import StackBase
-from vidops.stack.nodes import DocPath, Node, failed_places, mark_of, plain, without
+from vidops.stack.nodes import DocPath, Node, failed_places, mark_of, plain, without, written_path
 from vidops.stack.reader import MAX_BYTES, resolve
 from vidops.stack.schema import stack_model
 from vidops.stack.subject import Subject
@@ -95,7 +95,7 @@ def _checked(
         root = _with_version(without(root, wrong))
         stack, found = _typed(model, root, plain(root))
         wrong = list(dict.fromkeys(f.path[:steps] for f in found))
-        left_out = [*left_out, *wrong]
+        left_out = [*left_out, *(written_path(root, path) for path in wrong)]
     return check(Subject(stack, catalogue, root, document, left_out)) if stack is not None else []
 
 
