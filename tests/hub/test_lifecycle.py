@@ -195,7 +195,7 @@ class World:
         while self.now < end:
             self.now += 0.25
             if self.process is not None and self.works and self.life.running:
-                if self.life.last_frame is None:
+                if self.life.state is not CameraState.ONLINE:
                     self.life = lifecycle.framed(self.life, self.now)
                 self.life = replace(self.life, last_frame=self.now)
             self.turn()
