@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from vidops.errors import TemporaryError, VidopsError
-from vidops.planning.plan import Action, Applied, Plan, Verb, after, plan
+from vidops.planning.plan import Action, Applied, Plan, Verb, after, plan, wave_of
 from vidops.reconcile.drivers import Driver
 from vidops.resources.impact import Impact
 from vidops.resources.resource import Ref, Resource
@@ -78,10 +78,14 @@ class Applier:
         return outcome
 
     async def restore(self, resources: Iterable[Resource]) -> list[Failure]:
-        """Put applied resources back where something took them away (a crash, a reboot); others are not touched."""
-        creations = Plan(tuple(Action(Verb.CREATE, r.ref, new=r) for r in resources))
+        """Put applied resources back where something took them away (a crash, a reboot); others are not touched.
+
+        The hub first, which all others talk to; those need not wait for one another.
+        """
+        creations = [Action(Verb.CREATE, r.ref, new=r) for r in resources]
         failures: list[Failure] = []
-        for batch in creations.batches():
+        for first in (True, False):
+            batch = [a for a in creations if (wave_of(a.ref) == 0) is first]
             failures.extend(await self._each(batch, lambda a: self.drivers[a.ref.kind].apply(cast(Resource, a.new))))
         return failures
 
