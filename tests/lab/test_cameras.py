@@ -20,10 +20,10 @@ def test_each_twin_is_matched_by_its_serial(host: Guest) -> None:
     code, body = get(host.http_port, "/v1/devices")
     assert code == 200
     devices = {d["name"]: d for d in json.loads(body)["devices"]}
-    assert devices["door"]["facts"]["serial"] == "VIVID000"
-    assert devices["yard"]["facts"]["serial"] == "VIVID001"
+    assert devices["door"]["description"]["serial"] == "VIVID000"
+    assert devices["yard"]["description"]["serial"] == "VIVID001"
     for name, serial in (("door", "VIVID000"), ("yard", "VIVID001")):
-        assert devices[name]["facts"]["device_path"] == host.run(f"readlink -f /dev/v4l/by-id/*{serial}*").strip()
+        assert devices[name]["description"]["device_path"] == host.run(f"readlink -f /dev/v4l/by-id/*{serial}*").strip()
 
 
 @pytest.mark.parametrize("camera", ["door", "yard"])

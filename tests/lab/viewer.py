@@ -38,9 +38,11 @@ def parts(stream: BufferedIOBase, boundary: bytes) -> Iterator[bytes]:
         if line.strip() != b"--" + boundary:
             continue
         headers = http.client.parse_headers(stream)
-        length = int(headers["Content-Length"])
-        body = stream.read(length)
-        if len(body) == length:
+        length = headers["Content-Length"]
+        if length is None:  # the connection ended within the headers
+            return
+        body = stream.read(int(length))
+        if len(body) == int(length):
             yield body
 
 
