@@ -38,6 +38,7 @@ CASES: list[tuple[Resource, dict[str, Any], Health, str]] = [
     (source(), {"camera": {"state": "Stalled", "reason": "Stalled"}}, Health.DEGRADED, "Stalled"),
     (capture(), {"process": RUNNING, "camera": ONLINE}, Health.HEALTHY, "Running"),
     (capture(), {"process": RUNNING, "camera": ONLINE, "quiet": 60.0}, Health.DEGRADED, "Stalled"),
+    (capture(), {"process": RUNNING, "camera": ONLINE, "begun": False}, Health.PROGRESSING, "Starting"),
     (capture(), {"process": RUNNING, "camera": {"state": "Failed"}}, Health.DEGRADED, "CameraFailed"),
     (capture(), {"process": RUNNING, "camera": {"state": "Starting"}}, Health.PROGRESSING, "CameraStarting"),
 ]

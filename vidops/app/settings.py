@@ -31,7 +31,7 @@ def default_state_dir() -> str:
 
 
 class Settings(BaseSettings):
-    """Every field is a flag of `vidops` (`run_dir` is `--run-dir`) and a variable (`VIDOPS_RUN_DIR`)."""
+    """Every field is a variable (`run_dir` is `VIDOPS_RUN_DIR`); places and plugins are flags, too (`--run-dir`)."""
 
     model_config = SettingsConfigDict(
         env_prefix="VIDOPS_", env_file=".env", extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vidops.errors import Problem
@@ -22,10 +22,12 @@ HEALED_HERE = ("capture", "loopback")
 
 @dataclass(slots=True)
 class Progress:
-    """How much something had done when it was last seen to do more. `at`: monotonic seconds."""
+    """How much something had done when it was last seen to do more, and how often that was. `at`: monotonic seconds."""
 
-    amount: int = -1
-    at: float = 0.0
+    pid: int
+    amount: int
+    at: float
+    steps: int = 0
 
 
 @dataclass
@@ -94,11 +96,10 @@ class Observer:
         )
         if isinstance(spec, CaptureSpec | LoopbackSpec):
             done = self._amount(spec, process)
-            quiet = self._quiet(ref, done)
+            progress = self._progress(ref, process.pid if process else 0, done)
+            quiet = self.engine.host.clock.monotonic() - progress.at
             facts: JSON = {"camera": spec.camera, "progress": done}
-            return Seen(
-                process, cameras.get(spec.camera), seen.backoff, seen.restarts, quiet, failure, seen.error, facts
-            )
+            return replace(seen, camera=cameras.get(spec.camera), quiet=quiet, begun=progress.steps > 0, facts=facts)
         return seen
 
     def _amount(self, spec: CaptureSpec | LoopbackSpec, process: ProcessState | None) -> int:
@@ -106,13 +107,15 @@ class Observer:
             return self.engine.host.grown(spec.spool)
         return self.consumed(process.pid) if process else 0
 
-    def _quiet(self, ref: Ref, amount: int) -> float:
-        """Seconds since the amount last differed (a spool shrinks when a segment is moved out)."""
+    def _progress(self, ref: Ref, pid: int, amount: int) -> Progress:
+        """What this very process has been seen to do."""
         now = self.engine.host.clock.monotonic()
-        last = self.progress.setdefault(ref, Progress(at=now))
-        if amount != last.amount:
-            last.amount, last.at = amount, now
-        return now - last.at
+        last = self.progress.get(ref)
+        if last is None or last.pid != pid:
+            last = self.progress[ref] = Progress(pid, amount, now)
+        elif amount != last.amount:
+            last.amount, last.at, last.steps = amount, now, last.steps + 1
+        return last
 
     def stalled(self) -> list[str]:
         """Programs that run and make no progress. Each is named once; it has its whole timeout again after that."""

@@ -27,13 +27,14 @@ _WORST = (Health.HEALTHY, Health.SUSPENDED, Health.PROGRESSING, Health.MISSING, 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was observed of one resource. Times are seconds: `quiet` without progress."""
+    """What was observed of one resource. `quiet`: seconds without progress; `begun`: whether there was any."""
 
     process: ProcessState | None = None
     camera: Mapping[str, Any] | None = None
     backoff: Backoff = field(default_factory=Backoff)
     restarts: int = 0
     quiet: float = 0.0
+    begun: bool = True
     failure: Failure | None = None
     error: str = ""
     facts: JSON = field(default_factory=dict)
@@ -90,6 +91,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
             )
         if seen.quiet > spec.stall_timeout:
             return Health.DEGRADED, "Stalled", f"no progress for {seen.quiet:.0f}s"
+        if not seen.begun:
+            return Health.PROGRESSING, "Starting", "it runs and has not done anything yet"
     return Health.HEALTHY, "Running", ""
 
 
