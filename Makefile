@@ -31,7 +31,7 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.run ## Run stacks/demo.yaml: a camera to watch, recordings that grow, one page that shows it.
-	@VIDOPS_RUN_DIR=$(DEMO_RUN_DIR) VIDOPS_STATE_DIR=$(CURDIR)/data/state VIDOPS_DATA_DIR=$(CURDIR)/data/recordings \
+	@VIDOPS_RUN_DIR="$(DEMO_RUN_DIR)" VIDOPS_STATE_DIR="$(CURDIR)/data/state" VIDOPS_DATA_DIR="$(CURDIR)/data/recordings" \
 		VIDOPS_LOG_LEVEL=warning exec $(BIN)/vidops run stacks/demo.yaml
 
 test: $(VENV)/.dev ## Set up and run all tests that need no virtual machine.

@@ -229,3 +229,50 @@ def test_a_gateway_that_hangs_is_ended_and_started_again(vidops_host: Start) -> 
     os.kill(victim, signal.SIGSTOP)
     host.until(lambda: host.pid("gateway/main") not in (0, victim), timeout=60, what="a new gateway")
     host.healthy()
+
+
+def test_a_start_with_a_bad_file_stops_nothing_that_runs(vidops_host: Start) -> None:
+    host = vidops_host(STACK)
+    host.healthy()
+    before = pids(host)
+    host.kill()
+    # Another state directory: nothing is remembered, so there is no revision to fall back on.
+    bad = host.stack_path.with_name("bad.yaml")
+    bad.write_text(STACK.replace("testsrc", "tstsrc"))
+    result = host.cli("--state-dir", f"{host.root}/other", "run", str(bad))
+    assert result.returncode == 1
+    assert "tstsrc" in result.stderr
+    assert all(os.path.exists(f"/proc/{pid}") for pid in before.values() if pid)
+
+
+def test_a_start_refuses_what_was_refused_and_keeps_what_was_committed(vidops_host: Start) -> None:
+    host = vidops_host(STACK)
+    host.healthy()
+    before = pids(host)
+    bad = STACK.replace("devices:\n", "devices:\n  broken: {source: file, path: /nowhere.mp4}\n")
+    host.write(bad)
+    host.until(lambda: host.status()["rejected"], what="the refusal")
+    host.kill()
+    host.start()
+    host.until(lambda: host.status()["rejected"], what="the refusal again")
+    assert host.status()["stack"]["revision"] == 1
+    host.until(lambda: pids(host) == before, what="all as it was")
+
+
+def test_a_filter_that_ffmpeg_does_not_know_is_undone(vidops_host: Start) -> None:
+    host = vidops_host(STACK)
+    host.healthy()
+    host.write(STACK.replace("boxblur=4", "boxblurr=4"))
+    rejected = host.until(lambda: host.status()["rejected"], what="the refusal")
+    assert "source/cam-private" in rejected
+    assert "boxblurr" in rejected
+    host.write(STACK.replace("boxblur=4", "boxblur=5"))
+    host.until(lambda: host.status()["stack"]["revision"] == 2, what="the mended file in force")
+
+
+def test_asked_to_end_while_it_starts_it_ends(vidops_host: Start) -> None:
+    host = vidops_host(STACK, start=False)
+    host.start(wait=False)
+    host.until(lambda: os.path.exists(host.layout.hub_socket), what="the hub")
+    assert host.stop(timeout=20) == 0
+    assert host.processes() == []

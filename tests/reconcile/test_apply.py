@@ -24,7 +24,7 @@ class World:
 
     async def take(self, *desired: Resource, before: tuple[Resource, ...] = ()) -> list[str]:
         """Apply `desired` as a transaction; what failed."""
-        outcome = await self.applier.transact(plan(desired, self.applied), before, desired)
+        outcome = await self.applier.transact(plan(desired, self.applied), before)
         return [str(f) for f in outcome.failures]
 
     @property

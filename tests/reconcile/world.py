@@ -48,6 +48,10 @@ class FakeHub:
     async def remove(self, name: str) -> None:
         self.cameras.pop(name, None)
 
+    async def probe(self, name: str, timeout: float) -> None:
+        if self.cameras[name]["state"] == "Failed":
+            raise TemporaryError(self.failing[name], reason="Failed")
+
     async def status(self) -> JSON:
         if self.away:
             raise TemporaryError("no hub answers", reason="HubDown")
@@ -104,6 +108,7 @@ def make_host(clock: FakeClock, processes: FakeProcesses, **more: Any) -> Host:
         cameras=hub.states,
         running_fingerprint=lambda pid: started.get(pid, ""),
         grown=more.pop("grown", lambda _: int(clock.time)),
+        probe=hub.probe,
         last_words=lambda _: "its last words",
     )
 

@@ -51,6 +51,8 @@ CHECK_EVERY = 5.0
 PATIENCE = 3
 """Questions in a row without an answer before a process counts as hung and is killed."""
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
 
 class Service:
     """One control plane. `run()` returns when it was asked to stop; use once."""
@@ -61,7 +63,7 @@ class Service:
         self.ready = ready
         self.layout = settings.layout()
         self.stopping = asyncio.Event()
-        self.asked = False
+        self.asked = self.adopted = self.begun = False
         self.lost = asyncio.Event()
         """supervisord is gone."""
         self.unanswered: dict[str, int] = {}
@@ -95,6 +97,7 @@ class Service:
             cameras=self._cameras,
             running_fingerprint=running_fingerprint,
             grown=self.footage.grown,
+            probe=self.hub.snapshot,
             last_words=partial(last_words, self.layout),
         )
         self.engine = Engine(
@@ -118,37 +121,11 @@ class Service:
         with RunLock.acquire(self.layout, stack=self.stack) as lock:
             await asyncio.to_thread(self._assemble)
             try:
+                self.adopted = await self._supervisor_answers()
                 self.supervisor_pid = await daemon.ensure_running(self.layout, start=self.settings.supervisor == "own")
                 await self.hub.start()
                 self.hub.on_change(self.engine.changed.set)
-                listening = asyncio.Event()
-                async with asyncio.TaskGroup() as group:
-                    events = group.create_task(self._events(), name="events")
-                    api = group.create_task(
-                        serve_control(build(self), self.layout.control_socket, self.stopping.wait, listening.set),
-                        name="control API",
-                    )
-                    keep = group.create_task(self.footage.run(), name="footage")
-                    try:
-                        await self.engine.begin(self.stack)
-                        lock.update(address=next((address for _, address in self.addresses()), ""))
-                        self.ready(self)
-                        notify("READY=1")
-                        loops: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
-                            self.engine.run,
-                            self._observe,
-                            self._watch_files,
-                            self._watch_devices,
-                            self._check,
-                            self._revive,
-                        )
-                        running = [group.create_task(work(), name=work.__name__) for work in loops]
-                        await self.stopping.wait()
-                    finally:
-                        self.stopping.set()
-                    for task in (*running, events, keep):
-                        task.cancel()
-                    await api
+                await self._serve(lock)
             except BaseExceptionGroup as group_error:
                 # What ended the first task is what a person wants to read.
                 raise _first(group_error) from None
@@ -156,14 +133,58 @@ class Service:
                 await self.engine.close()
                 await self._end()
 
+    async def _serve(self, lock: RunLock) -> None:
+        """Until it is asked to end: begin, then go round."""
+        async with asyncio.TaskGroup() as group:
+            api = group.create_task(
+                serve_control(build(self), self.layout.control_socket, self.stopping.wait, lambda: None),
+                name="control API",
+            )
+            early: Sequence[Work] = (self._events, self.footage.run, self._watch_files)
+            running = [group.create_task(work(), name=work.__name__) for work in early]
+            # Files are watched from before they are read, so that no edit falls in between.
+            await asyncio.sleep(0)
+            begin = group.create_task(self.engine.begin(self.stack), name="begin")
+            asked = group.create_task(self.stopping.wait(), name="asked to end")
+            try:
+                await asyncio.wait((begin, asked), return_when=asyncio.FIRST_COMPLETED)
+                if begin.done() and not begin.cancelled() and begin.exception() is None:
+                    self.begun = True
+                    lock.update(address=next((address for _, address in self.addresses()), ""))
+                    self.ready(self)
+                    notify("READY=1")
+                    loops: Sequence[Work] = (
+                        self.engine.run,
+                        self._observe,
+                        self._watch_devices,
+                        self._check,
+                        self._ask_all,
+                        self._revive,
+                    )
+                    running.extend(group.create_task(work(), name=work.__name__) for work in loops)
+                    await asked
+            finally:
+                self.stopping.set()
+            for task in (begin, *running):
+                task.cancel()
+            await api
+
+    async def _supervisor_answers(self) -> bool:
+        """Whether a data plane is there already, from an earlier control plane or a service manager."""
+        try:
+            await daemon.supervisord_pid(self.layout, timeout=2.0)
+        except TemporaryError:
+            return False
+        return True
+
     async def _end(self) -> None:
         """Stop the data plane, or leave it to the next control plane.
 
         A control plane that fails is no reason to stop a stream; one that was asked to end is, and so is one that
-        never had anything running.
+        did not get to begin and found nothing running.
         """
         await self.hub.close()
-        if self.settings.on_exit == "stop" and (self.asked or not self.engine.memory.applied):
+        if self.settings.on_exit == "stop" and (self.asked or not (self.adopted or self.begun)):
             await self._stop_recorders()
             await daemon.shutdown(self.layout)
         # What the recorders finished on their way out is filed before the lights go off.
@@ -212,10 +233,9 @@ class Service:
                 self.supervisor_pid = await daemon.ensure_running(self.layout, start=self.settings.supervisor == "own")
                 if self.supervisor_pid != before:
                     log.warning("supervisord is new (pid %d): everything is started again", self.supervisor_pid)
-                    self.host.wanted.clear()
-                    await self.engine.restore_all()
+                    await self.engine.ask("supervisord is new", restore=True)
                 await self.observer.resync()
-            except VidopsError as error:
+            except (VidopsError, OSError) as error:
                 log.warning("no supervisord: %s", error)
                 await asyncio.sleep(1.0)
                 self.lost.set()
@@ -239,7 +259,10 @@ class Service:
                 was = f"{before.health}/{before.reason} -> " if before.reason else ""
                 text = f"{was}{after.health}/{after.reason}: {after.message}".rstrip(": ")
                 log.log(logging.INFO if after.health is Health.HEALTHY else logging.WARNING, "%s: %s", ref, text)
-                await asyncio.to_thread(self.state.event, after.reason, str(ref), text)
+                try:
+                    await asyncio.to_thread(self.state.event, after.reason, str(ref), text)
+                except VidopsError as error:
+                    log.warning("an event of %s is not recorded: %s", ref, error)
 
     async def _watch_files(self) -> None:
         async for _ in changes(self._files, self.stopping):
@@ -250,17 +273,24 @@ class Service:
             self.engine.want("devices changed")
 
     async def _check(self) -> None:
-        """What no event tells: a missed end, a process that lives and does not answer."""
+        """What no event tells: a missed end, a state that could not be written down."""
         while True:
             await asyncio.sleep(CHECK_EVERY)
             with contextlib.suppress(TemporaryError):
                 await self.engine.healer.check()
                 await self.observer.resync()
-            await self._ask("hub", self._hub_status)
-            for resource in self.engine.memory.good:
-                if resource.ref.kind == "gateway":
-                    name = resource.ref.name
-                    await self._ask(resource.ref.program, partial(self.host.gateway, name, {"op": "status"}))
+            await self.engine.settle()
+
+    async def _ask_all(self) -> None:
+        """Processes that live and do not answer."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY)
+            gateways = [r for r in self.engine.memory.good if r.ref.kind == "gateway"]
+            questions = [partial(self.host.gateway, r.ref.name, {"op": "status"}) for r in gateways]
+            await asyncio.gather(
+                self._ask("hub", self._hub_status),
+                *(self._ask(r.ref.program, q) for r, q in zip(gateways, questions, strict=True)),
+            )
 
     async def _hub_status(self) -> Mapping[str, Any]:
         status = await self.hub.status()
@@ -321,7 +351,10 @@ class Service:
         for resource in self.engine.memory.good:
             if isinstance(resource.spec, GatewaySpec) and resource.ref in self.engine.memory.applied:
                 scheme = "https" if resource.spec.tls else "http"
-                host = resource.spec.bind[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
+                host = resource.spec.bind[0]
+                for anywhere, here in (("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")):
+                    if host.startswith(anywhere):
+                        host = here + host.removeprefix(anywhere)
                 found.append((resource.ref.name, host if host.startswith("unix:") else f"{scheme}://{host}/"))
         return found
 

@@ -12,6 +12,7 @@ from vidops.cli import output
 from vidops.cli.root import settings
 
 TIMED_OUT = 3
+LONGEST = 3600.0
 
 
 @click.command("apply")
@@ -28,6 +29,8 @@ def command(ctx: click.Context, file: str, wait: bool, timeout: str, form: str) 
 
     try:
         seconds = positive_duration(timeout)
+        if seconds > LONGEST:
+            raise ValueError("at most an hour")
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timeout") from None
     client = ControlClient(settings(ctx).layout().control_socket)

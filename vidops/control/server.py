@@ -61,7 +61,7 @@ def build(control: Control) -> Quart:
     @app.get("/v1/recordings")
     async def recordings() -> ResponseReturnValue:
         try:
-            limit = min(int(request.args.get("limit", "100")), 10_000)
+            limit = min(max(0, int(request.args.get("limit", "100"))), 10_000)
         except ValueError:
             raise BadRequestError("limit is not a number") from None
         rows = await control.recordings(request.args.get("camera", ""), limit)
@@ -74,9 +74,10 @@ def build(control: Control) -> Quart:
     @app.post("/v1/apply")
     async def apply() -> ResponseReturnValue:
         body = await _body()
-        answer = dict(await control.apply(_path(body)))
+        path, seconds = _path(body), _seconds(body)
+        answer = dict(await control.apply(path))
         if body.get("wait"):
-            answer["healthy"] = await control.healthy(_seconds(body))
+            answer["healthy"] = await control.healthy(seconds)
             answer["status"] = dict(control.report())
         return answer
 

@@ -59,7 +59,7 @@ class Applier:
             outcome.failures.extend(await self._batch(batch))
         return outcome
 
-    async def transact(self, steps: Plan, before: Sequence[Resource], desired: Iterable[Resource]) -> Outcome:
+    async def transact(self, steps: Plan, before: Sequence[Resource]) -> Outcome:
         """Take the steps and wait for the health gates; at the first failure go back to `before`."""
         outcome = Outcome(steps)
         for batch in steps.batches():
@@ -67,7 +67,7 @@ class Applier:
             if outcome.failures:
                 break
         if not outcome.failures:
-            outcome.failures.extend(await self._gates(gated(steps, desired)))
+            outcome.failures.extend(await self._gates(gated(steps)))
         if outcome.failures:
             back = await self.converge(plan(before, self.applied))
             # Level by level: what a failed step left half done is put right, too.
@@ -124,20 +124,17 @@ class Applier:
         return sorted(failures, key=lambda f: f.ref)
 
 
-def gated(steps: Plan, desired: Iterable[Resource]) -> list[Resource]:
-    """What a transaction waits for: cameras and recorders that were created or replaced and have work to do.
+def gated(steps: Plan) -> list[Resource]:
+    """What a transaction waits for: cameras, recorders and loopback nodes that were created or replaced.
 
-    Gateways and the hub are waited for by their drivers. A camera on demand has work where something that always
-    reads depends on it.
+    Gateways and the hub are waited for by their drivers.
     """
-    watched = {Ref("source", r.spec.camera) for r in desired if isinstance(r.spec, CaptureSpec | LoopbackSpec)}
     found = []
     for action in steps.actions:
         new = action.new
         if new is None or (action.verb is Verb.UPDATE and action.impact is not Impact.REPLACE):
             continue
-        demanded = isinstance(new.spec, SourceSpec) and (new.spec.on_demand is None or new.ref in watched)
-        if demanded or isinstance(new.spec, CaptureSpec):
+        if isinstance(new.spec, SourceSpec | CaptureSpec | LoopbackSpec):
             found.append(new)
     return found
 

@@ -18,6 +18,8 @@ from vidops.resources.resource import JSON, Resource, fingerprint
 from vidops.resources.specs import CaptureSpec, GatewaySpec, HubSpec, LoopbackSpec, Program, SourceSpec
 
 HUB_START_TIMEOUT = 15.0
+SETTLE = 1.0
+"""Seconds that a loopback node has to run to count as started."""
 
 
 class Driver(Protocol):
@@ -67,7 +69,16 @@ class ProgramDriver:
         self.host.programs.remove(name)
 
     async def ready(self, resource: Resource) -> None:
-        return None
+        """Fails where it ends at once."""
+
+        async def ended() -> bool:
+            state = await self.host.state_of(resource.ref.program)
+            if state is not None and state.stopped:
+                said = await self.host.farewell(resource.ref.program, state.exit_status)
+                raise TemporaryError(said, reason="Exited")
+            return False
+
+        await until(self.host.clock, SETTLE, ended)
 
 
 class CaptureDriver(ProgramDriver):
@@ -137,16 +148,8 @@ class SourceDriver:
         if spec.program is None:
             return
 
-        async def online() -> bool:
-            state = self.host.cameras().get(spec.camera, {})
-            if state.get("fingerprint") != program_fingerprint(cast(Program, spec.program)):
-                return False
-            if state.get("state") == "Failed":
-                raise TemporaryError(str(state.get("message") or "it failed"), reason=str(state.get("reason")))
-            return state.get("state") == "Online"
-
-        if not await until(self.host.clock, spec.start_timeout + 1, online):
-            raise TemporaryError(f"no frame within {spec.start_timeout:g}s", reason="StartTimeout")
+        # A camera on demand is opened for this: that it can be is what the gate is about.
+        await self.host.probe(spec.camera, spec.start_timeout + 1)
 
     async def _drop_program(self, name: str) -> None:
         await self.host.processes.forget([name])

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from vidops.errors import Problem, StackError, VidopsError
-from vidops.planning.plan import Action, Applied, Plan, plan
+from vidops.errors import Problem, StackError, TemporaryError, VidopsError
+from vidops.planning.plan import Action, Applied, Plan, Verb, plan
 from vidops.ports import DeviceFacts
 from vidops.reconcile.apply import Applier, Failure, Outcome
 from vidops.reconcile.compiler import Compiled, Compiler, Read, reader_of
@@ -23,7 +24,7 @@ from vidops.reconcile.host import Host
 from vidops.reconcile.ledger import Ledger
 from vidops.resources.resource import Ref, Resource, Spec
 from vidops.resources.restart import RestartPolicy
-from vidops.resources.specs import CaptureSpec, LoopbackSpec
+from vidops.resources.specs import KINDS, CaptureSpec, LoopbackSpec
 from vidops.runtime.state import Revision
 
 log = logging.getLogger("vidops.reconcile")
@@ -46,6 +47,8 @@ class Request:
     why: str
     path: str = ""
     answer: asyncio.Future[Outcome] | None = None
+    restore: bool = False
+    """Put everything back instead: what kept it is new."""
 
 
 @dataclass
@@ -66,6 +69,8 @@ class Memory:
     """Why the newest file is not in force, where it compiled and then failed."""
     devices: Sequence[DeviceFacts] = ()
     working: bool = False
+    uncommitted: tuple[Compiled, str] | None = None
+    """What is in force and could not be committed yet (a full disk, a step that still fails), and why it came."""
 
 
 class Engine:
@@ -92,7 +97,7 @@ class Engine:
         """Set whenever status may have changed."""
         self.healer = Healer(host, self._policy_of, self._held, self.changed.set)
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
-        self._notes: list[tuple[Ref, Applied | None]] = []
+        self._notes: deque[tuple[Ref, Applied | None]] = deque()
         self._specs: tuple[Sequence[Resource], dict[str, Spec]] = ((), {})
         self._retry: asyncio.TimerHandle | None = None
         self._retry_pause = RETRY_FIRST
@@ -107,19 +112,26 @@ class Engine:
             try:
                 outcome = await self.iterate(request)
             except VidopsError as error:
-                if request.answer is None:
-                    log.warning("%s: %s", request.why, error)
-                elif not request.answer.done():
-                    request.answer.set_exception(error)
+                self._refuse(request, error)
+            except Exception as error:
+                # A mistake of ours must not end what heals everything else.
+                log.exception("%s failed", request.why)
+                self._refuse(request, ApplyError(f"{request.why} failed: {type(error).__name__}: {error}"))
             else:
                 if request.answer is not None and not request.answer.done():
                     request.answer.set_result(outcome)
             self.changed.set()
 
-    async def ask(self, why: str, path: str = "") -> Outcome:
+    def _refuse(self, request: Request, error: VidopsError) -> None:
+        if request.answer is None:
+            log.warning("%s: %s", request.why, error)
+        elif not request.answer.done():
+            request.answer.set_exception(error)
+
+    async def ask(self, why: str, path: str = "", *, restore: bool = False) -> Outcome:
         """Put a request and wait for what comes of it."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.requests.put_nowait(Request(why, path, answer))
+        self.requests.put_nowait(Request(why, path, answer, restore))
         return await answer
 
     def want(self, why: str, path: str = "") -> None:
@@ -130,22 +142,52 @@ class Engine:
     async def begin(self, path: str) -> None:
         """The first iteration after a start: adopt what runs, put back what is missing, take over the file.
 
-        Where the file is bad and a revision was committed before, that one is kept in force. Raises `StackError`
-        where there is none.
+        What was committed last comes first, so that a file that was refused before is refused again and takes
+        nothing down. Raises `StackError` for a bad file where nothing was ever committed.
         """
         memory = self.memory
         memory.applied.update(await asyncio.to_thread(self.ledger.inventory))
         memory.revision = await asyncio.to_thread(self.ledger.last)
         memory.devices = await self.scan()
-        try:
+        kept = await self._kept()
+        if kept is None:
             compiled = await self._compile(path, self.read, around=True)
+            await self._first(compiled)
+            if not compiled.unavailable:
+                memory.uncommitted = (compiled, "start")
+            await self.settle()
+        else:
+            await self._first(kept)
+            await self._differs(path, kept)
+        self.changed.set()
+
+    async def _kept(self) -> Compiled | None:
+        """The last committed revision, where there is one that can still be used."""
+        revision = self.memory.revision
+        if revision is None:
+            return None
+        try:
+            return await self._compile(revision.path, reader_of(revision.texts), around=True)
         except StackError as error:
-            if memory.revision is None:
-                raise
-            compiled = await self._compile(memory.revision.path, reader_of(memory.revision.texts), around=True)
-            memory.problems, memory.looked_at = error.problems, error.files
-            log.warning("%s has errors; revision %d stays in force", path, memory.revision.number)
-        await self._first(replace(compiled, path=path))
+            log.warning("revision %d can no longer be used: %s", revision.number, error)
+            return None
+
+    async def _differs(self, path: str, kept: Compiled) -> None:
+        """Take over the file at a start, where it is not what was committed."""
+        try:
+            now = await self._compile(path, self.read, around=True)
+            if (now.path, now.texts) == (kept.path, kept.texts):
+                self.memory.compiled = now
+                return
+            await self._take_over(Request("start", path))
+        except StackError as error:
+            self.memory.problems, self.memory.looked_at = error.problems, error.files
+            self.memory.compiled = replace(kept, path=path)
+            log.warning("%s has errors; what was committed last stays in force", path)
+        except ApplyError as error:
+            log.warning("%s", error)
+        finally:
+            self.memory.pending = None
 
     async def _first(self, compiled: Compiled) -> None:
         memory = self.memory
@@ -153,14 +195,24 @@ class Engine:
         planned = {a.ref for a in steps.actions}
         memory.compiled, memory.good = compiled, compiled.resources
         # Deletions and changes first: what is put back must not meet what is to go.
-        outcome = await self.applier.converge(steps)
+        strays = await self._strays()
+        outcome = await self.applier.converge(Plan((*strays, *steps.actions)))
         kept = [r for r in compiled.resources if r.ref in memory.applied and r.ref not in planned]
         failures = [*outcome.failures, *await self.applier.restore(kept)]
         self._remember_failures(failures, compiled.resources)
-        await self._write_notes()
-        if not memory.problems and not compiled.unavailable:
-            await self._commit(compiled, "start")
-        self.changed.set()
+        await self.settle()
+
+    async def _strays(self) -> list[Action]:
+        """Programs that a control plane started and did not live to note: they go."""
+        try:
+            programs = await self.host.processes.inventory()
+        except TemporaryError:
+            return []
+        known = {ref.program for ref in self.memory.applied}
+        found = [Ref(*program.split(".", 1)) for program in programs if program not in known and "." in program]
+        return [
+            Action(Verb.DELETE, ref, old=Applied(ref, {"camera": ref.name}, "")) for ref in found if ref.kind in KINDS
+        ]
 
     async def iterate(self, request: Request) -> Outcome:
         """One iteration. Raises `StackError` for a bad file and `ApplyError` where its plan failed; what was in
@@ -169,6 +221,9 @@ class Engine:
         memory.working = True
         self.changed.set()
         try:
+            if request.restore:
+                await self._restore_all()
+                return Outcome(Plan())
             if request.path:
                 return await self._take_over(request)
             return await self._converge()
@@ -189,20 +244,21 @@ class Engine:
         steps = plan(compiled.resources, memory.applied)
         memory.pending = compiled
         self._forget_past(steps)
-        outcome = await self.applier.transact(steps, before, compiled.resources) if steps else Outcome(steps)
-        await self._write_notes()
+        outcome = await self.applier.transact(steps, before) if steps else Outcome(steps)
         if outcome.failures:
             said = "; ".join(map(str, outcome.failures))
             if current is not None and current.path == compiled.path:
                 memory.looked_at = compiled.files
             memory.rejected = said
             self._remember_failures(outcome.rollback_failures, before)
+            await self.settle()
             await self._event("ApplyFailed", request.path, said)
             kept = f"revision {memory.revision.number} is in force again" if memory.revision else "nothing was kept"
             raise ApplyError(f"{request.path} was not applied: {said}; {kept}")
         memory.failures.clear()
         memory.compiled, memory.good = compiled, compiled.resources
-        await self._commit(compiled, request.why)
+        memory.uncommitted = (compiled, request.why)
+        await self.settle()
         return outcome
 
     async def _converge(self) -> Outcome:
@@ -220,13 +276,15 @@ class Engine:
         again = [r for r in now.resources if r.ref in memory.failures and r.ref in memory.applied]
         failures = [*outcome.failures, *await self.applier.restore(again)]
         self._remember_failures(failures, now.resources)
-        await self._write_notes()
+        await self.settle()
         return outcome
 
-    async def restore_all(self) -> None:
+    async def _restore_all(self) -> None:
         """Put every applied resource back: supervisord, and with it all that ran, is new."""
+        self.host.wanted.clear()
+        untouched = {ref: f for ref, f in self.memory.failures.items() if ref not in self.memory.applied}
         failures = await self.applier.restore(r for r in self.memory.good if r.ref in self.memory.applied)
-        self._remember_failures(failures, self.memory.good)
+        self._remember_failures([*untouched.values(), *failures], self.memory.good)
 
     async def preview(self, path: str) -> Plan:
         """What taking over `path` would do now; changes nothing."""
@@ -240,6 +298,19 @@ class Engine:
         compile_ = self.compiler.compile_around_broken_plugins if around else self.compiler.compile
         return await asyncio.to_thread(compile_, path, read, self.memory.devices)
 
+    async def settle(self) -> None:
+        """Write down what is true now: the inventory, and the revision once nothing of it fails.
+
+        What cannot be written (a full disk) is kept and tried again at the next call; the host goes on meanwhile.
+        """
+        try:
+            await asyncio.to_thread(self._write_notes)
+            if self.memory.uncommitted is not None and not self.memory.failures:
+                await self._commit(*self.memory.uncommitted)
+                self.memory.uncommitted = None
+        except VidopsError as error:
+            log.warning("cannot write the state down yet: %s", error)
+
     async def _commit(self, compiled: Compiled, why: str) -> None:
         last = self.memory.revision
         if last is not None and last.texts == compiled.texts and last.path == compiled.path:
@@ -248,21 +319,22 @@ class Engine:
         await self._event("Committed", compiled.path, f"revision {self.memory.revision.number}: {why}")
 
     async def _event(self, kind: str, subject: str, message: str) -> None:
-        await asyncio.to_thread(self.ledger.event, kind, subject, message)
+        """Remember it as far as there is room: what happens is more than its record."""
+        try:
+            await asyncio.to_thread(self.ledger.event, kind, subject, message)
+        except VidopsError as error:
+            log.warning("event %s of %s is not recorded: %s", kind, subject, error)
 
     def _noted(self, action: Action) -> None:
         self._notes.append((action.ref, self.memory.applied.get(action.ref)))
         self.memory.failures.pop(action.ref, None)
 
-    async def _write_notes(self) -> None:
-        notes, self._notes = self._notes, []
-
-        def write() -> None:
-            for ref, applied in notes:
-                self.ledger.note(ref, applied)
-
-        if notes:
-            await asyncio.to_thread(write)
+    def _write_notes(self) -> None:
+        """Blocking."""
+        while self._notes:
+            ref, applied = self._notes[0]
+            self.ledger.note(ref, applied)
+            self._notes.popleft()
 
     def _forget_past(self, steps: Plan) -> None:
         for action in steps.actions:

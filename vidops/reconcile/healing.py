@@ -31,6 +31,8 @@ class Patient:
     restarts: int = 0
     error: str = ""
     """What its last end, or the refusal of its last start, was about."""
+    ended_again: bool = False
+    """An end was heard of while a restart was under way."""
     timer: asyncio.Task[None] | None = None
 
 
@@ -68,11 +70,16 @@ class Healer:
 
     def heard(self, event: ProcessEvent) -> None:
         """Something happened to a program."""
+        if event.program not in self.host.wanted:
+            self.changed()
+            return
         patient = self.patient(event.program)
         now = self.host.clock.monotonic()
         if event.state in ("STARTING", "RUNNING"):
             patient.started = now
-        elif event.state in ENDED and event.program in self.host.wanted and patient.timer is None:
+        elif event.state in ENDED and patient.timer is not None:
+            patient.ended_again = True
+        elif event.state in ENDED:
             if not self.held(event.program):
                 policy = self.policy_of(event.program)
                 ran_for = now - patient.started if patient.started else 0.0
@@ -89,40 +96,50 @@ class Healer:
                 self.heard(ProcessEvent(program, "EXITED"))
 
     async def _restart(self, program: str, patient: Patient) -> None:
-        """Wait for the backoff, then start, unless it is not wanted any more or runs already."""
-        clock = self.host.clock
         try:
-            with contextlib.suppress(VidopsError):
-                state = await self.host.state_of(program)
-                if state is not None and state.stopped:
-                    patient.error = await self.host.farewell(program, state.exit_status)
-                    self.changed()
-            while program in self.host.wanted:
-                await clock.sleep(max(0.0, patient.backoff.next_start - clock.monotonic()))
-                if program not in self.host.wanted:
-                    return
-                if self.held(program):
-                    await clock.sleep(HELD_PAUSE)
-                    continue
-                try:
-                    state = await self.host.state_of(program)
-                    if state is not None and state.running:
-                        return
-                    await self.host.processes.start(program)
-                except VidopsError as error:
-                    patient.error = str(error)
-                    patient.backoff = patient.backoff.failed(
-                        self.policy_of(program), now=clock.monotonic(), ran_for=0.0, chance=self.dice()
-                    )
-                    # A refused start is not answered at once: it would only be refused again.
-                    pause = max(patient.backoff.next_start, clock.monotonic() + 0.2)
-                    patient.backoff = Backoff(patient.backoff.failures, pause)
-                    continue
-                patient.restarts += 1
-                return
+            await self._start_again(program, patient)
         finally:
             patient.timer = None
             self.changed()
+        if patient.ended_again:
+            # That may be the end it was about, told late; or it ended as soon as it was started.
+            patient.ended_again = False
+            with contextlib.suppress(VidopsError):
+                state = await self.host.state_of(program)
+                if state is not None and state.stopped:
+                    self.heard(ProcessEvent(program, state.state))
+
+    async def _start_again(self, program: str, patient: Patient) -> None:
+        """Wait for the backoff, then start, unless it is not wanted any more or runs already."""
+        clock = self.host.clock
+        with contextlib.suppress(VidopsError):
+            state = await self.host.state_of(program)
+            if state is not None and state.stopped:
+                patient.error = await self.host.farewell(program, state.exit_status)
+                self.changed()
+        while program in self.host.wanted:
+            await clock.sleep(max(0.0, patient.backoff.next_start - clock.monotonic()))
+            if program not in self.host.wanted:
+                return
+            if self.held(program):
+                await clock.sleep(HELD_PAUSE)
+                continue
+            try:
+                state = await self.host.state_of(program)
+                if state is not None and state.running:
+                    return
+                await self.host.processes.start(program)
+            except VidopsError as error:
+                patient.error = str(error)
+                patient.backoff = patient.backoff.failed(
+                    self.policy_of(program), now=clock.monotonic(), ran_for=0.0, chance=self.dice()
+                )
+                # A refused start is not answered at once: it would only be refused again.
+                pause = max(patient.backoff.next_start, clock.monotonic() + 0.2)
+                patient.backoff = Backoff(patient.backoff.failures, pause)
+                continue
+            patient.restarts += 1
+            return
 
     async def close(self) -> None:
         """Nothing is started any more."""

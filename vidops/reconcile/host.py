@@ -63,6 +63,9 @@ class Host:
     """The fingerprint that the process of a pid was started with; empty where unknown."""
     grown: Callable[[str], int]
     """Bytes that a capture's spool holds."""
+    probe: Callable[[str, float], Awaitable[object]]
+    """Wait for a frame of a camera, opening it where it is on demand; raises with the camera's reason, or where
+    none came within so many seconds."""
     last_words: Callable[[str], str]
     """What a program's log ends with: why it ended. Blocking; empty where it says nothing."""
     wanted: set[str] = field(default_factory=set)
