@@ -14,6 +14,13 @@ _SAY_NOTHING = (
     "Error writing trailer",
     "Error closing file",
     "Broken pipe",
+    "Error reinitializing filters",
+    "Failed to inject frame into filter network",
+    "Error while processing the decoded data",
+    "Error while filtering",
+    "Error sending frames to consumers",
+    "Task finished with error code",
+    "Terminating thread with return code",
 )
 """Lines that FFmpeg writes after the one that matters, at any end, or when the hub goes away."""
 
