@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from .guest import Guest
-from .vidops_host import settled
+from .guest import Guest, eventually
+from .vidops_host import HEALING_SECONDS, resources, settled
 
 pytestmark = pytest.mark.lab
 
@@ -36,3 +36,21 @@ def test_the_virtual_camera_shows_the_filtered_picture(host: Guest) -> None:
     virtual = brightness(host, "-f v4l2 -i /dev/video40")
     assert abs(camera - 127.5) > 8, "a picture whose negative is as bright as itself would prove nothing"
     assert camera + virtual == pytest.approx(255, abs=12)
+
+
+def test_the_virtual_camera_outlives_its_writer(host: Guest) -> None:
+    """An application that looks at the device between two writers must not make it useless for the second.
+
+    v4l2loopback 0.12 with exclusive_caps then says that it can neither capture nor output, and the kernel refuses
+    every writer: "VIDIOC_G_FMT: Invalid argument", until the module is loaded anew.
+    """
+    settled(host)
+    writer = resources(host)["loopback/negative.out"]["pid"]
+    host.run(f"kill -9 {writer}; v4l2-ctl -d /dev/video40 --info")
+    eventually(
+        "another writer",
+        lambda: resources(host)["loopback/negative.out"]["pid"] not in (0, writer),
+        within=HEALING_SECONDS,
+    )
+    settled(host)
+    host.run("timeout 60 v4l2-ctl -d /dev/video40 --stream-mmap --stream-count=5 --stream-to=/dev/null", timeout=90)
