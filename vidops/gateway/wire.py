@@ -1,7 +1,8 @@
 """The protocol under a connection, which knows at once when its peer has gone, read or unread.
 
 Streams tell of an end to whoever reads. A connection that does not read for a while (a second request waits behind a
-stream, a body that nobody asked for fills its queue) would learn of it never.
+stream, a body that nobody asked for fills its queue) would learn of it never. One limit remains: where an unread body
+has filled every buffer (some 450 kB), the socket itself is not looked at until the application reads, answers or ends.
 """
 
 from __future__ import annotations
