@@ -101,6 +101,7 @@ def test_a_spec_holds_references_and_no_placeholders() -> None:
         "env": {"A": '%;#"\n'},
         "secret_env": {"TOKEN": {"env": "CAMERA_TOKEN"}},
         "directories": ["/srv/x"],
+        "loopback_device": "",
         "owner": "o",
         "fingerprint": "f",
     }

@@ -80,8 +80,10 @@ def load_settings(**flags: Any) -> Settings:
     """Settings with `flags` (None: not given) before all else. Raises `PermanentError` that names the bad one."""
     given = {name: value for name, value in flags.items() if value is not None}
     secrets = os.environ.get("VIDOPS_SECRETS_DIR", "/run/secrets/vidops")
+    # A working directory that may not be entered has no .env for us.
+    env_file = ".env" if os.access(".env", os.R_OK) else None
     try:
-        return Settings(_secrets_dir=secrets if os.path.isdir(secrets) else None, **given)
+        return Settings(_secrets_dir=secrets if os.path.isdir(secrets) else None, _env_file=env_file, **given)
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
         raise PermanentError(f"host settings: {said}: see VIDOPS_* in the environment, .env and flags") from None

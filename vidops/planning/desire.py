@@ -178,6 +178,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
             routes=routes,
             plugins=d.plugins,
+            start_timeout=entry.start_timeout,
             drain_timeout=entry.drain_timeout,
         )
         yield _resource(d, Ref("gateway", name), spec, ("gateways", name), HUB)

@@ -123,6 +123,7 @@ def program_spec(name: str, program: Program, *, owner: str, fingerprint: str, p
             variable: reference.model_dump(exclude_none=True) for variable, reference in program.secret_env.items()
         },
         "directories": list(program.directories),
+        "loopback_device": program.loopback_device,
         "owner": owner,
         "fingerprint": fingerprint,
     }

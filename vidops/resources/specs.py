@@ -54,6 +54,8 @@ class Program(Spec):
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)
     directories: tuple[str, ...] = ()
     """Made (0700) before the start."""
+    loopback_device: str = ""
+    """A v4l2loopback node that this program writes to: it is made ready for a writer before the start."""
     stop_signal: str = "TERM"
     stop_timeout: float = 10.0
 

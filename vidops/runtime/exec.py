@@ -5,8 +5,8 @@ asks, so it only holds the way to a spec file (0600), and this stands between. I
 vidops, so it imports as little as it can and nothing of vidops; about 20 ms on a small machine.
 
 The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"file"|"credential": ...}},
-"directories": [...], "owner": token, "fingerprint": hex}. Secrets are references: they are read here, at the last
-moment, into the environment of the one process that needs them.
+"directories": [...], "loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
+are read here, at the last moment, into the environment of the one process that needs them.
 
 Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 127 (no such program), 126 (not executable).
 Sources: prctl(2) PR_SET_PDEATHSIG, proc(5), systemd.exec(5) on credentials, sysexits(3).
@@ -21,6 +21,9 @@ import sys
 
 EX_CONFIG = 78
 PR_SET_PDEATHSIG = 1
+VIDIOC_QUERYCAP = 0x80685600
+VIDIOC_STREAMON = 0x40045612
+VIDEO_OUTPUT = (2).to_bytes(4, sys.byteorder)
 SECRET_LIMIT = 64 * 1024
 """Bytes; a larger file is not a secret but a mistake (a device, a log)."""
 FILES_LIMIT = 65536
@@ -118,6 +121,29 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def ready_for_writer(device: str) -> None:
+    """Make a v4l2loopback device take a writer again. Whatever goes wrong is for the writer itself to say.
+
+    v4l2loopback 0.12 notices the end of a writer only where that had asked to stream, and FFmpeg writes without. With
+    `exclusive_caps` the next VIDIOC_QUERYCAP, anybody's, then leaves the node with neither capture nor output, and the
+    kernel refuses its formats ("VIDIOC_G_FMT: Invalid argument") until the module is loaded anew. Asking to stream
+    marks an opener as a writer even though it fails, closing tells the device that it is gone, and QUERYCAP spreads it.
+    """
+    import fcntl
+
+    for request, argument in ((VIDIOC_STREAMON, VIDEO_OUTPUT), (VIDIOC_QUERYCAP, bytes(104))):
+        try:
+            descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            fcntl.ioctl(descriptor, request, argument)
+        except OSError:
+            pass
+        finally:
+            os.close(descriptor)
+
+
 def main(path: str) -> None:
     die_with_parent()
     default_signals()
@@ -130,6 +156,7 @@ def main(path: str) -> None:
         env.update(spec["env"])
         secrets = spec["secret_env"].items()
         directories = spec["directories"]
+        loopback_device = spec.get("loopback_device", "")
         own = {"OWNER": spec["owner"], "FINGERPRINT": spec["fingerprint"], "PROGRAM": spec["program"]}
         file_name = argv[0]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -142,6 +169,8 @@ def main(path: str) -> None:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         except OSError as error:
             raise Refused(f"cannot make the directory {directory}: {error.strerror}") from None
+    if loopback_device:
+        ready_for_writer(loopback_device)
     raise_file_limit()
     # supervisord's pipe would make a program that reads its standard input wait for ever.
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)

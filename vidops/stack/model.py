@@ -91,6 +91,8 @@ class Gateway(Options):
 
     bind: Bind | Annotated[list[Bind], Field(min_length=1)]
     """`host:port`, `[v6]:port` or `unix:/path`; one or several."""
+    start_timeout: PositiveDuration = "15s"  # type: ignore[assignment]
+    """How long it may take until it serves."""
     drain_timeout: Duration = "10s"  # type: ignore[assignment]
     """How long running requests of a replaced route may take to end."""
 

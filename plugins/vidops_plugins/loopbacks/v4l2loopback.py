@@ -25,4 +25,6 @@ class V4L2Loopback(Inlet):
 
 
 def build(options: V4L2Loopback, context: NodeContext) -> Program:
-    return program(context, f"/dev/video{options.video_nr}", f="v4l2", pix_fmt=options.pix_fmt)
+    device = f"/dev/video{options.video_nr}"
+    writer = program(context, device, f="v4l2", pix_fmt=options.pix_fmt)
+    return writer.model_copy(update={"loopback_device": device})
