@@ -20,7 +20,7 @@ from .viewer import Viewer, get
 pytestmark = pytest.mark.lab
 
 MAY_BE_LOST = 2.0
-"""Seconds of video, by issue 2."""
+"""Seconds of video: what the documentation promises at most."""
 
 FRAMERATE = 10
 """The camera's, in stack.yaml."""
