@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from vidops.resources.impact import Impact
 from vidops.resources.resource import JSON, Spec
 from vidops.resources.restart import RestartPolicy
+from vidops.resources.schedule import Window
 
 PYTHON = "@python@"
 FFMPEG = "@ffmpeg@"
@@ -89,6 +90,17 @@ class SourceSpec(Spec):
     description: Annotated[JSON, Impact.LIVE] = Field(default_factory=dict)
 
 
+class Retention(Spec):
+    """How long finished recordings of a capture are kept; None: no limit. Seconds and bytes.
+
+    `min_free`: what the file system shall have left; the oldest footage of all captures that ask for it goes first.
+    """
+
+    max_age: float | None = None
+    max_size: int | None = None
+    min_free: int | None = None
+
+
 class CaptureSpec(Spec):
     """A recorder: reads every frame of `camera` from the hub, writes segments into its spool.
 
@@ -104,6 +116,13 @@ class CaptureSpec(Spec):
     utc: Annotated[bool, Impact.LIVE] = False
     stall_timeout: Annotated[float, Impact.LIVE] = 15.0
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+    retention: Annotated[Retention, Impact.LIVE] = Retention()
+    schedule: Annotated[tuple[Window, ...], Impact.LIVE] = ()
+    """When it records; empty: always."""
+    on_demand: Annotated[bool, Impact.LIVE] = False
+    """Whether it records only after it was asked to, until it is asked to stop."""
+    priority: Annotated[int, Impact.LIVE] = 0
+    """Where the disk runs full, captures of a lower number stop first."""
 
 
 class LoopbackSpec(Spec):

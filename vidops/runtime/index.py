@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from vidops.resources.layout import Layout
@@ -35,16 +35,21 @@ MIGRATIONS = (
     CREATE INDEX recordings_by_camera ON recordings (camera, start);
     CREATE INDEX recordings_by_start ON recordings (start);
     """,
+    """
+    ALTER TABLE recordings ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX recordings_that_may_go ON recordings (capture, start) WHERE kept = 0;
+    """,
 )
-_COLUMNS = "path, camera, capture, start, end, bytes, reason"
-_INSERT = f"INTO recordings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "path, camera, capture, start, end, bytes, reason, kept"
+_INSERT = f"INTO recordings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DEPTH = 16
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds."""
+    """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds; `kept`: retention
+    leaves it alone."""
 
     path: str
     camera: str
@@ -53,6 +58,7 @@ class Recording:
     end: float
     bytes: int
     reason: str
+    kept: bool = False
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "finished": True}
@@ -93,6 +99,42 @@ class RecordingsIndex:
         """By start, newest first; of one camera, where it is given."""
         return newest(self._database.read, camera=camera, limit=limit)
 
+    def oldest(self, capture: str, limit: int) -> list[Recording]:
+        """Of those of a capture that may go, the oldest first."""
+        rows = self._database.read(
+            f"SELECT {_COLUMNS} FROM recordings WHERE capture = ? AND kept = 0 ORDER BY start, path LIMIT ?",  # noqa: S608
+            capture,
+            limit,
+        )
+        return [_recording(row) for row in rows]
+
+    def bytes_of(self, capture: str) -> int:
+        """Bytes of all recordings of a capture that may go."""
+        rows: list[tuple[Any, ...]] = self._database.read(
+            "SELECT COALESCE(SUM(bytes), 0) FROM recordings WHERE capture = ? AND kept = 0", capture
+        )
+        return int(rows[0][0])
+
+    def find(self, path: str) -> Recording | None:
+        """The recording at a path."""
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM recordings WHERE path = ?", path)  # noqa: S608
+        return _recording(rows[0]) if rows else None
+
+    def keep(self, path: str, kept: bool) -> bool:
+        """Have retention leave a recording alone, or not any more. Whether there is such a one."""
+        recording = self.find(path)
+        if recording is None:
+            return False
+        note(f"{self.data_dir}/{path}", replace(recording, kept=kept))
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE recordings SET kept = ? WHERE path = ?", (int(kept), path))
+        return True
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop the rows of files that are gone."""
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany("DELETE FROM recordings WHERE path = ?", [(path,) for path in paths])
+
     def reconcile(self, captures: Sequence[CaptureFiles] = ()) -> Reconciled:
         """Make the index say what is on disk: drop rows without a file, add files without a row.
 
@@ -131,12 +173,23 @@ def newest(read: Callable[..., Any], *, camera: str, limit: int) -> list[Recordi
     where = "WHERE camera = ?1" if camera else "WHERE ?1 = ''"
     order = "ORDER BY start DESC, number DESC LIMIT ?2"
     rows = read(f"SELECT {_COLUMNS} FROM recordings {where} {order}", camera, limit)  # noqa: S608 - constants
-    return [Recording(*row) for row in rows]
+    return [_recording(row) for row in rows]
+
+
+def _recording(row: Sequence[Any]) -> Recording:
+    return replace(Recording(*row), kept=bool(row[-1]))  # SQLite has no booleans
 
 
 def note(path: str, recording: Recording) -> None:
     """Write what is known of a recording onto its file; file systems without notes go without."""
-    kept = {"camera": recording.camera, "capture": recording.capture, "start": recording.start, "end": recording.end}
+    kept: dict[str, object] = {
+        "camera": recording.camera,
+        "capture": recording.capture,
+        "start": recording.start,
+        "end": recording.end,
+    }
+    if recording.kept:
+        kept["kept"] = True
     with contextlib.suppress(OSError):
         os.setxattr(path, ATTRIBUTE, json.dumps({**kept, "reason": recording.reason}).encode())
 
@@ -158,6 +211,7 @@ def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Re
             float(kept["end"]),
             info.st_size,
             str(kept["reason"]),
+            kept.get("kept") is True,
         )
     except (OSError, ValueError, LookupError, TypeError):
         # None, or not ours.
