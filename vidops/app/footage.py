@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from vidops.app.adapters import capture_files
 from vidops.reconcile.compiler import Compiled
+from vidops.resources.specs import CaptureSpec
 from vidops.runtime.keeper import Keeper, Sweep
+from vidops.runtime.retention import Cleared
 from vidops.runtime.segments import CaptureFiles
 from vidops.runtime.tasks import Tasks
 
@@ -20,6 +24,12 @@ log = logging.getLogger("vidops")
 
 SWEEP_EVERY = 0.5
 """Seconds; with a recorder's part_duration this is what a power cut may cost."""
+CLEAR_EVERY = 2.0
+"""Seconds between two looks for what retention removes."""
+
+
+MOST_TROUBLES = 10
+"""Files that cannot be removed which are named at a time."""
 
 
 class Footage:
@@ -29,6 +39,8 @@ class Footage:
         self._in_use = in_use
         self._keepers: dict[str, Keeper] = {}
         self._sweeps: dict[str, Sweep] = {}
+        self._cleared: dict[str, Cleared] = {}
+        self._next_clearing = 0.0
         self._comparing: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks()
 
@@ -38,13 +50,18 @@ class Footage:
 
     def troubles(self) -> list[str]:
         """What could not be done in the last sweeps: a full disk, a lost one."""
-        return [f"{t.path}: {t.message} ({t.code})" for s in self._sweeps.values() for t in s.troubles]
+        swept = [f"{t.path}: {t.message} ({t.code})" for s in self._sweeps.values() for t in s.troubles]
+        kept = [f"{p}: retention cannot remove it ({code})" for c in self._cleared.values() for p, code in c.troubles]
+        return [*swept, *kept[:MOST_TROUBLES]]
 
     async def run(self) -> None:
         """Sweep for ever."""
         while True:
             before = set(self.troubles())
             await self.sweep()
+            if time.monotonic() >= self._next_clearing:
+                await self.clear()
+                self._next_clearing = time.monotonic() + CLEAR_EVERY
             for trouble in self.troubles():
                 if trouble not in before:
                     log.warning("recordings: %s", trouble)
@@ -69,6 +86,17 @@ class Footage:
             if directory not in wanted and stacks:
                 await self._leave(directory)
 
+    async def clear(self) -> None:
+        """Remove what the captures' retention says; once."""
+        for stack in self._in_use():
+            directory = stack.layout.data_dir
+            rules = {r.ref.name: r.spec.retention for r in stack.resources if isinstance(r.spec, CaptureSpec)}
+            if keeper := self._keepers.get(directory):
+                cleared = self._cleared[directory] = await asyncio.to_thread(keeper.clear, rules, time.time())
+                for why, gone in groupby(sorted(cleared.removed, key=lambda d: d.why), key=lambda d: d.why):
+                    clips = [item.clip for item in gone]
+                    log.info("retention (%s): %d removed, %d bytes", why, len(clips), sum(c.bytes for c in clips))
+
     async def _compare(self, directory: str, keeper: Keeper, captures: Sequence[CaptureFiles]) -> None:
         try:
             found = await asyncio.to_thread(keeper.reconcile, captures)
@@ -84,6 +112,7 @@ class Footage:
 
     async def _leave(self, directory: str) -> None:
         self._sweeps.pop(directory, None)
+        self._cleared.pop(directory, None)
         await asyncio.to_thread(self._keepers.pop(directory).close)
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words
+from vidops.app.captures import CaptureDesk
 from vidops.app.footage import Footage
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
@@ -108,6 +109,7 @@ class Service:
             read=read_file,
             scan=self.devices.scan,
         )
+        self.desk = CaptureDesk(self.engine, self.state, lambda: self._data_layout().data_dir)
         self.consumed: dict[int, int] = {}
         self.turns: list[tuple[Ref, Status, Status]] = []
         self.observer = Observer(
@@ -160,6 +162,7 @@ class Service:
                         self._check,
                         self._ask_all,
                         self._revive,
+                        self.desk.run,
                     )
                     running.extend(group.create_task(work(), name=work.__name__) for work in loops)
                     await asked

@@ -15,6 +15,7 @@ from vidops.errors import AlreadyRunningError, StackError, VidopsError
 
 COMMANDS = {
     "apply": "Have a stack file taken over by the running control plane.",
+    "capture": "Start, stop and list captures.",
     "check": "Check a stack file; all errors at once.",
     "completion": "Print a shell's completion script.",
     "diff": "Like plan, with diff's exit codes: 0 same, 1 differs.",

@@ -2,6 +2,8 @@
 
     GET  /v1/status                        what is, on both axes, with every resource
     GET  /v1/recordings?camera=&limit=     the index of segments
+    GET  /v1/captures                      what records, and why the rest does not
+    POST /v1/captures/<name>/start, /stop  have one that records on demand record, or stop
     POST /v1/plan   {path}                 what an apply would do
     POST /v1/apply  {path, wait, timeout}  take a file over; 422 for a bad file, 409 where it failed and was undone
     POST /v1/stop   {}                     end everything
@@ -30,6 +32,13 @@ MAX_BODY = 64 * 1024
 MAX_WAIT = 3600.0
 
 
+class Desk(Protocol):
+    """Captures, as people turn them on and off."""
+
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+    async def ask(self, name: str, on: bool) -> None: ...
+
+
 class Control(Protocol):
     """What the API asks of the control plane."""
 
@@ -40,6 +49,8 @@ class Control(Protocol):
         """Wait until everything is `Synced` and `Healthy`; whether it came about within `timeout` seconds."""
 
     async def recordings(self, camera: str, limit: int) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def desk(self) -> Desk: ...
     def stop(self) -> None: ...
 
 
@@ -66,6 +77,15 @@ def build(control: Control) -> Quart:
             raise BadRequestError("limit is not a number") from None
         rows = await control.recordings(request.args.get("camera", ""), limit)
         return {"recordings": [dict(r) for r in rows]}
+
+    @app.get("/v1/captures")
+    async def captures() -> ResponseReturnValue:
+        return {"captures": [dict(row) for row in control.desk.rows()]}
+
+    @app.post("/v1/captures/<name>/<any(start, stop):action>")
+    async def ask_capture(name: str, action: str) -> ResponseReturnValue:
+        await control.desk.ask(name, action == "start")
+        return next((dict(row) for row in control.desk.rows() if row["name"] == name), {})
 
     @app.post("/v1/plan")
     async def plan() -> ResponseReturnValue:

@@ -38,16 +38,14 @@ def paused(
     return found
 
 
-def next_shed(captures: Mapping[str, CaptureSpec], shed: Collection[str]) -> str | None:
-    """Which of those that still record is stopped next where the disk is full; None where none is left.
+def next_shed(recording: Mapping[str, CaptureSpec]) -> str | None:
+    """Which of those that record is stopped next where the disk is full; None where none is left.
 
     The lowest priority, and of several the last by name, so that the order is the same each time.
     """
-    left = [(-spec.priority, name) for name, spec in captures.items() if name not in shed]
-    return max(left)[1] if left else None
+    return max(((-spec.priority, name) for name, spec in recording.items()), default=(0, None))[1]
 
 
 def next_resumed(captures: Mapping[str, CaptureSpec], shed: Collection[str]) -> str | None:
     """Which stopped one goes on first when there is room again: the reverse of `next_shed`."""
-    stopped = [(-spec.priority, name) for name, spec in captures.items() if name in shed]
-    return min(stopped)[1] if stopped else None
+    return min(((-spec.priority, name) for name, spec in captures.items() if name in shed), default=(0, None))[1]

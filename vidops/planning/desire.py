@@ -156,8 +156,17 @@ def _captures(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             path=built.path,
             utc=built.utc,
             stall_timeout=built.stall_timeout,
+            retention=entry.retention.rule(),
+            schedule=tuple(option.window() for option in _several(entry.schedule)),
+            on_demand=entry.on_demand,
+            priority=entry.priority,
         )
         yield _resource(d, Ref("capture", name), spec, at, HUB, Ref("source", entry.device))
+
+
+def _several(value: Any) -> Sequence[Any]:
+    """What may be written as one or as a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
@@ -174,7 +183,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
         )
         spec = GatewaySpec(
             program=_ours("vidops.gateway", name, *d.layout.argv, stop_timeout=GATEWAY_STOP_TIMEOUT),
-            bind=(entry.bind,) if isinstance(entry.bind, str) else tuple(entry.bind),
+            bind=tuple(_several(entry.bind)),
             tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
             routes=routes,
             plugins=d.plugins,

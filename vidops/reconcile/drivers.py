@@ -82,11 +82,24 @@ class ProgramDriver:
 
 
 class CaptureDriver(ProgramDriver):
-    """A recorder. Ready when its spool has grown."""
+    """A recorder. Ready when its spool has grown, or when it is not to record now."""
+
+    async def apply(self, resource: Resource) -> None:
+        spec, program = cast(CaptureSpec, resource.spec), resource.ref.program
+        host = self.host
+        if host.pause_of(resource.ref.name, spec) is None:
+            await super().apply(resource)
+            return
+        host.programs.write(program, spec.program, program_fingerprint(spec.program))
+        await host.processes.ensure([program])
+        host.wanted.discard(program)
+        await host.processes.stop(program, spec.program.stop_timeout)
 
     async def ready(self, resource: Resource) -> None:
         spec = cast(CaptureSpec, resource.spec)
         host = self.host
+        if host.pause_of(resource.ref.name, spec) is not None:
+            return
         if host.cameras().get(spec.camera, {}).get("state") == "Missing":
             return
         before = host.grown(spec.spool)

@@ -22,6 +22,7 @@ from vidops.reconcile.drivers import Driver
 from vidops.reconcile.healing import Healer
 from vidops.reconcile.host import Host
 from vidops.reconcile.ledger import Ledger
+from vidops.reconcile.recorders import Recorders
 from vidops.resources.resource import Ref, Resource, Spec
 from vidops.resources.restart import RestartPolicy
 from vidops.resources.specs import KINDS, CaptureSpec, LoopbackSpec
@@ -49,6 +50,8 @@ class Request:
     answer: asyncio.Future[Outcome] | None = None
     restore: bool = False
     """Put everything back instead: what kept it is new."""
+    captures: bool = False
+    """Start and stop captures instead, as schedules and requests say now."""
 
 
 @dataclass
@@ -96,6 +99,8 @@ class Engine:
         self.changed = asyncio.Event()
         """Set whenever status may have changed."""
         self.healer = Healer(host, self._policy_of, self._held, self.changed.set)
+        self.recorders = Recorders(host.clock)
+        host.pause_of = self.recorders.pause_of
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
         self._notes: deque[tuple[Ref, Applied | None]] = deque()
         self._specs: tuple[Sequence[Resource], dict[str, Spec]] = ((), {})
@@ -128,10 +133,10 @@ class Engine:
         elif not request.answer.done():
             request.answer.set_exception(error)
 
-    async def ask(self, why: str, path: str = "", *, restore: bool = False) -> Outcome:
+    async def ask(self, why: str, path: str = "", *, restore: bool = False, captures: bool = False) -> Outcome:
         """Put a request and wait for what comes of it."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.requests.put_nowait(Request(why, path, answer, restore))
+        self.requests.put_nowait(Request(why, path, answer, restore, captures))
         return await answer
 
     def want(self, why: str, path: str = "") -> None:
@@ -224,6 +229,9 @@ class Engine:
             if request.restore:
                 await self._restore_all()
                 return Outcome(Plan())
+            if request.captures:
+                await self._turn_captures()
+                return Outcome(Plan())
             if request.path:
                 return await self._take_over(request)
             return await self._converge()
@@ -285,6 +293,15 @@ class Engine:
         untouched = {ref: f for ref, f in self.memory.failures.items() if ref not in self.memory.applied}
         failures = await self.applier.restore(r for r in self.memory.good if r.ref in self.memory.applied)
         self._remember_failures([*untouched.values(), *failures], self.memory.good)
+
+    async def _turn_captures(self) -> None:
+        """Start those that are to record now, stop those that are not any more."""
+        due = [r for r in self.recorders.due(self.memory.good, self.host.wanted) if r.ref in self.memory.applied]
+        turned = {r.ref for r in due}
+        others = [f for ref, f in self.memory.failures.items() if ref not in turned]
+        for resource in due:
+            self.healer.forget(resource.ref.program)
+        self._remember_failures([*others, *await self.applier.restore(due)], self.memory.good)
 
     async def preview(self, path: str) -> Plan:
         """What taking over `path` would do now; changes nothing."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vidops.errors import PermanentError
+from vidops.planning.activity import Pause
 from vidops.ports import Clock, Processes, ProcessState
 from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON
-from vidops.resources.specs import Program
+from vidops.resources.specs import CaptureSpec, Program
 
 
 class ProgramFiles(Protocol):
@@ -68,6 +69,8 @@ class Host:
     none came within so many seconds."""
     last_words: Callable[[str], str]
     """What a program's log ends with: why it ended. Blocking; empty where it says nothing."""
+    pause_of: Callable[[str, CaptureSpec], Pause | None] = lambda _name, _spec: None
+    """Why a capture is not to record now; None where it is."""
     wanted: set[str] = field(default_factory=set)
 
     async def state_of(self, program: str) -> ProcessState | None:

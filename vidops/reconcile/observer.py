@@ -99,6 +99,8 @@ class Observer:
             progress = self._progress(ref, process.pid if process else 0, done)
             quiet = self.engine.host.clock.monotonic() - progress.at
             facts: JSON = {"camera": spec.camera, "progress": done}
+            if isinstance(spec, CaptureSpec) and (pause := self.engine.host.pause_of(ref.name, spec)):
+                return replace(seen, pause=pause, facts={**facts, "until": pause.until})
             return replace(seen, camera=cameras.get(spec.camera), quiet=quiet, begun=progress.steps > 0, facts=facts)
         return seen
 

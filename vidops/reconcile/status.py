@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidops.planning.activity import Pause
 from vidops.planning.plan import Applied
 from vidops.ports import ProcessState
 from vidops.reconcile.apply import Failure
@@ -22,7 +23,8 @@ HEALTH_OF_CAMERA = {
     "Failed": Health.DEGRADED,
     "Missing": Health.MISSING,
 }
-_WORST = (Health.HEALTHY, Health.SUSPENDED, Health.PROGRESSING, Health.MISSING, Health.DEGRADED)
+_WORST = (Health.SUSPENDED, Health.HEALTHY, Health.PROGRESSING, Health.MISSING, Health.DEGRADED)
+"""What is suspended is as it should be: it makes no stack worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Seen:
     begun: bool = True
     failure: Failure | None = None
     error: str = ""
+    pause: Pause | None = None
     facts: JSON = field(default_factory=dict)
 
 
@@ -72,6 +75,10 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
     spec = resource.spec
     if isinstance(spec, SourceSpec):
         return _camera_health(spec, seen)
+    if seen.pause is not None:
+        # A full disk is nobody's wish.
+        health = Health.DEGRADED if seen.pause.reason == "DiskFull" else Health.SUSPENDED
+        return health, seen.pause.reason, seen.pause.message
     process = seen.process
     if process is None or process.stopped:
         policy: RestartPolicy = getattr(spec, "restart", RestartPolicy())

@@ -64,3 +64,15 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def free_bytes(path: str) -> int:
+    """What an unprivileged process may still write on the file system of `path`. Raises `OSError`."""
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize
+
+
+def total_bytes(path: str) -> int:
+    """How large the file system of `path` is. Raises `OSError`."""
+    room = os.statvfs(path)
+    return room.f_blocks * room.f_frsize

@@ -12,14 +12,16 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vidops.errors import PermanentError, TemporaryError
 from vidops.resources.layout import Layout
-from vidops.runtime.files import read_bounded, sync_directory, write_if_changed
+from vidops.resources.specs import Retention
+from vidops.runtime.files import free_bytes, read_bounded, sync_directory, write_if_changed
 from vidops.runtime.index import COMPLETE, ENDED, Reconciled, Recording, RecordingsIndex, note
 from vidops.runtime.procfs import group_members, open_files, run_is_alive
+from vidops.runtime.retention import Cleared, clear
 from vidops.runtime.segments import CaptureFiles, Spooled, destination, playable, spooled
 
 ABOUT = ".capture.json"
@@ -88,6 +90,16 @@ class Keeper:
         except (TemporaryError, PermanentError) as error:
             self._stale = True
             return Reconciled(trouble=str(error))
+
+    def clear(self, rules: Mapping[str, Retention], now: float) -> Cleared:
+        """Remove the recordings that are to go, by the name of their capture. What the index refuses comes back as
+        a trouble."""
+        try:
+            return clear(self._open_index(), rules, now=now, free=lambda: free_bytes(self.layout.data_dir))
+        except (TemporaryError, PermanentError) as error:
+            return Cleared(troubles=[(self.layout.recordings_index, error.reason or str(error))])
+        except OSError as error:
+            return Cleared(troubles=[(self.layout.data_dir, errno.errorcode.get(error.errno or 0, "EIO"))])
 
     def close(self) -> None:
         with self._opening:

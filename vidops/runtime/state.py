@@ -45,6 +45,9 @@ _MIGRATIONS = (
         data TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE asked (capture TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
@@ -164,6 +167,21 @@ class State:
                 "generation = excluded.generation",
                 (ref.kind, ref.name, applied.fingerprint, json.dumps(applied.data), applied.generation),
             )
+
+    # -- captures that record on demand
+
+    def asked(self) -> set[str]:
+        """Those that were asked to record, and not to stop since."""
+        rows: list[tuple[Any, ...]] = self._database.read("SELECT capture FROM asked")
+        return {name for (name,) in rows}
+
+    def ask(self, capture: str, on: bool) -> None:
+        """Remember that a capture was asked to record, or to stop; on disk when this returns."""
+        with self._database.transaction() as connection:
+            if on:
+                connection.execute("INSERT OR IGNORE INTO asked VALUES (?)", (capture,))
+            else:
+                connection.execute("DELETE FROM asked WHERE capture = ?", (capture,))
 
     # -- events
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from vidops.resources.catalogue import Options, Reference
 from vidops.resources.specs import SecretRef
+from vidops.stack.policy import RetentionOptions, ScheduleOptions
 from vidops.stack.scalars import Bind, Duration, Name, PositiveDuration, RoutePath, VideoSize
 
 CameraName = Annotated[str, Reference("devices")]
@@ -72,6 +73,14 @@ class Capture(Options):
     type: str = "segments"
     device: CameraName
     """The camera to record."""
+    schedule: ScheduleOptions | list[ScheduleOptions] = Field(default_factory=list)
+    """When it records: weekly windows. None given means always."""
+    on_demand: bool = False
+    """Record only after `vidops capture start` (or the API) asked for it, until it is asked to stop."""
+    retention: RetentionOptions = RetentionOptions()
+    """How long finished recordings are kept. None given means for ever."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Where the disk runs full, captures of a lower number stop first."""
 
 
 class Node(Options):

@@ -1,0 +1,119 @@
+"""Captures as policy on real parts: when they record, what of it stays, and that turning one disturbs nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidops.testing import Host
+
+pytestmark = pytest.mark.integration
+
+Start = Callable[..., Host]
+
+STACK = """\
+apiVersion: vidops/v1
+devices:
+  cam: {{source: testsrc, mode: {{video_size: 320x180, framerate: 10}}}}
+captures:
+  always: {{device: cam, segment: {{duration: 1s, path: "always/%Y%m%d-%H%M%S"}}}}
+  other:
+    device: cam
+    segment: {{duration: 1s, path: "other/%Y%m%d-%H%M%S"}}
+    {policy}
+"""
+
+
+def finished(host: Host, capture: str) -> list[dict[str, Any]]:
+    rows = json.loads(host.cli("recordings", "-o", "json").stdout)
+    return [row for row in rows if row["capture"] == capture and row["finished"]]
+
+
+def other(host: Host) -> tuple[str, str, int]:
+    """Health, reason and pid of the capture that is turned."""
+    row = host.resource("capture/other")
+    return row["health"], row["reason"], row["pid"]
+
+
+def test_on_demand_records_from_start_to_stop(vidops_host: Start) -> None:
+    host = vidops_host(STACK.format(policy="on_demand: true"))
+    host.until(lambda: host.pid("capture/always"), what="the other recorder")
+    untouched = host.pid("capture/always")
+    host.until(lambda: other(host) == ("Suspended", "NotAsked", 0), what="a capture that waits to be asked")
+    # What waits to be asked makes nothing unhealthy.
+    host.healthy()
+
+    assert host.cli("capture", "start", "other").stdout == "capture other: records\n"
+    host.until(lambda: finished(host, "other"), what="a finished segment")
+    # Asked is asked, whoever runs the control plane.
+    recorder = host.pid("capture/other")
+    host.kill()
+    host.start()
+    host.until(lambda: host.health("capture/other") == "Healthy", what="the recorder is adopted")
+    assert host.pid("capture/other") == recorder
+
+    stopped = host.cli("capture", "stop", "other")
+    assert stopped.stdout == "capture other: does not record (NotAsked)\n", stopped.stderr
+    assert other(host) == ("Suspended", "NotAsked", 0)
+    assert host.pid("capture/always") == untouched
+    # Nothing that was begun is lost: the last segment is filed, too.
+    host.until(lambda: all(r["finished"] for r in _rows(host, "other")), what="the last segment")
+
+    refused = host.cli("capture", "start", "always")
+    assert refused.returncode == 1
+    assert "on_demand: true" in refused.stderr
+    assert "no capture 'nobody'" in host.cli("capture", "stop", "nobody").stderr
+
+
+def _rows(host: Host, capture: str) -> list[dict[str, Any]]:
+    return [r for r in json.loads(host.cli("recordings", "-o", "json").stdout) if r["capture"] == capture]
+
+
+def test_a_schedule_starts_and_stops(vidops_host: Start) -> None:
+    # A window that opened an hour ago and closes in a few seconds, by clocks of UTC.
+    ends = time.gmtime(time.time() + 12)
+    begins = time.gmtime(time.time() - 3600)
+    window = f'{{from: "{time.strftime("%H:%M:%S", begins)}", to: "{time.strftime("%H:%M:%S", ends)}", timezone: UTC}}'
+    host = vidops_host(STACK.format(policy=f"schedule: {window}"))
+    host.until(lambda: host.pid("capture/other"), what="a recorder inside its window")
+    host.until(lambda: other(host) == ("Suspended", "OutsideSchedule", 0), timeout=25, what="the window's end")
+    row = next(r for r in json.loads(host.cli("capture", "list", "-o", "json").stdout) if r["name"] == "other")
+    assert not row["records"]
+    assert row["until"] == pytest.approx(time.time() + 86400 - 3600, abs=120)
+    # Editing it is live, and as good as the clock.
+    host.write(STACK.format(policy="schedule: []"))
+    host.until(lambda: host.health("capture/other") == "Healthy", what="it records always now")
+
+
+def test_retention_is_live_and_keeps_what_is_kept(vidops_host: Start) -> None:
+    host = vidops_host(STACK.format(policy="retention: {max_age: 1h}"))
+    oldest = host.until(lambda: finished(host, "other"), what="a finished segment")[-1]["path"]
+    kept = host.cli("recordings", "keep", oldest)
+    assert kept.returncode == 0, kept.stderr
+    host.until(lambda: len(finished(host, "other")) >= 4, what="some more of them")
+    before = host.pid("capture/other")
+
+    host.write(STACK.format(policy="retention: {max_age: 2s}"))
+    host.until(lambda: host.status()["stack"]["revision"] == 2, what="the edit")
+    host.until(lambda: len(finished(host, "other")) <= 4, what="the old ones are gone")
+    assert host.pid("capture/other") == before
+    paths = {row["path"] for row in finished(host, "other")}
+    assert oldest in paths
+    assert all(os.path.exists(f"{host.layout.data_dir}/{path}") for path in paths)
+    # The other capture has no limit.
+    assert len(finished(host, "always")) >= 4
+    assert host.cli("recordings", "keep", "no/such.mp4").returncode == 1
+
+    assert host.cli("recordings", "keep", "--off", oldest).returncode == 0
+    host.until(lambda: oldest not in {row["path"] for row in finished(host, "other")}, what="it goes like the others")
+    gone = finished(host, "always")[-1]["path"]
+    deleted = host.cli("recordings", "delete", gone)
+    assert deleted.returncode == 0, deleted.stderr
+    assert not Path(host.layout.data_dir, gone).exists()
+    assert gone not in {row["path"] for row in finished(host, "always")}

@@ -1,0 +1,76 @@
+"""Captures as people and clocks turn them: who was asked to record, whose hour has come, whom the disk has room for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vidops.errors import PermanentError
+from vidops.reconcile.engine import Engine
+from vidops.reconcile.recorders import Room
+from vidops.resources.specs import CaptureSpec
+from vidops.runtime.files import free_bytes, total_bytes
+from vidops.runtime.state import State
+
+log = logging.getLogger("vidops")
+
+TEND_EVERY = 1.0
+"""Seconds between looks at what captures are to do now."""
+
+
+class CaptureDesk:
+    """`data_dir()`: where recordings go now."""
+
+    def __init__(self, engine: Engine, state: State, data_dir: Callable[[], str]) -> None:
+        self._engine = engine
+        self._state = state
+        self._data_dir = data_dir
+        engine.recorders.asked = state.asked()
+
+    async def run(self) -> None:
+        """Start and stop captures as their schedules turn, and as the disk has room for them; for ever."""
+        engine = self._engine
+        while True:
+            await asyncio.sleep(TEND_EVERY)
+            room = await asyncio.to_thread(_room, self._data_dir())
+            if decided := engine.recorders.see_room(self._captures(), room):
+                log.warning("%s", decided)
+            if engine.recorders.due(engine.memory.good, engine.host.wanted):
+                await engine.ask("captures turn", captures=True)
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Each with `name, camera, on_demand, records`, and `reason, message, until` where it does not."""
+        rows = []
+        for name, spec in self._captures().items():
+            pause = self._engine.recorders.pause_of(name, spec)
+            row = {"name": name, "camera": spec.camera, "on_demand": spec.on_demand, "records": pause is None}
+            said = {"reason": pause.reason, "message": pause.message, "until": pause.until} if pause else {}
+            rows.append({**row, **said})
+        return rows
+
+    async def ask(self, name: str, on: bool) -> None:
+        """Have a capture record, or stop; returns when that is so. Raises `PermanentError` where it cannot be asked."""
+        spec = self._captures().get(name)
+        if spec is None:
+            raise PermanentError(f"there is no capture {name!r}", reason="UnknownCapture")
+        if not spec.on_demand:
+            raise PermanentError(
+                f"capture {name} records by itself: only one with `on_demand: true` is started and stopped",
+                reason="NotOnDemand",
+            )
+        await asyncio.to_thread(self._state.ask, name, on)
+        asked = self._engine.recorders.asked
+        (asked.add if on else asked.discard)(name)
+        await self._engine.ask(f"capture {name} {'starts' if on else 'stops'}", captures=True)
+
+    def _captures(self) -> dict[str, CaptureSpec]:
+        return {r.ref.name: r.spec for r in self._engine.memory.good if isinstance(r.spec, CaptureSpec)}
+
+
+def _room(directory: str) -> Room | None:
+    try:
+        return Room(free_bytes(directory), total_bytes(directory))
+    except OSError:
+        return None
