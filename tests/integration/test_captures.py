@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,15 @@ def test_on_demand_records_from_start_to_stop(vidops_host: Start) -> None:
     # Nothing that was begun is lost: the last segment is filed, too.
     host.until(lambda: all(r["finished"] for r in _rows(host, "other")), what="the last segment")
 
+    # Asked once more, the first segment says since when there is nothing, and why.
+    before = max(r["end"] for r in finished(host, "other"))
+    host.cli("capture", "start", "other")
+    row = host.until(
+        lambda: next((r for r in finished(host, "other") if r["start"] >= before), None), what="a segment after the gap"
+    )
+    assert row["gap_reason"] == "NotAsked"
+    assert row["gap"] == pytest.approx(row["start"] - before, abs=0.01)
+
     refused = host.cli("capture", "start", "always")
     assert refused.returncode == 1
     assert "on_demand: true" in refused.stderr
@@ -73,6 +84,25 @@ def test_on_demand_records_from_start_to_stop(vidops_host: Start) -> None:
 
 def _rows(host: Host, capture: str) -> list[dict[str, Any]]:
     return [r for r in json.loads(host.cli("recordings", "-o", "json").stdout) if r["capture"] == capture]
+
+
+def test_segments_follow_one_another_and_gaps_have_reasons(vidops_host: Start) -> None:
+    host = vidops_host(STACK.format(policy="on_demand: true"))
+    host.until(lambda: len(finished(host, "always")) >= 3, what="three segments")
+    os.kill(host.pid("capture/always"), signal.SIGKILL)
+    host.until(lambda: any(r["gap"] for r in finished(host, "always")), what="a segment after a gap")
+    rows = finished(host, "always")[::-1]
+    assert all(r["codec"] == "mjpeg" and r["frames"] > 0 for r in rows)
+    for before, row in pairwise(rows):
+        if row["gap"]:
+            assert row["start"] - before["end"] == pytest.approx(row["gap"], abs=0.01)
+            assert row["gap"] < 2
+            assert row["gap_reason"] in ("Restarting", "Restarted", "Starting")
+        else:
+            # To less than a frame.
+            assert row["start"] == pytest.approx(before["end"], abs=0.1)
+            assert row["frames"] == pytest.approx(10 * (row["end"] - row["start"]), abs=1.5)
+    assert [bool(r["gap"]) for r in rows].count(True) == 1
 
 
 def test_a_schedule_starts_and_stops(vidops_host: Start) -> None:

@@ -33,10 +33,14 @@ MOST_TROUBLES = 10
 
 
 class Footage:
-    """`in_use()` gives the stacks whose recordings matter now: the one in force and one that is being taken over."""
+    """`in_use()` gives the stacks whose recordings matter now: the one in force and one that is being taken over.
 
-    def __init__(self, in_use: Callable[[], Sequence[Compiled]]) -> None:
+    `why(capture, begin, end)` says what kept a capture from recording then.
+    """
+
+    def __init__(self, in_use: Callable[[], Sequence[Compiled]], why: Callable[[str, float, float], str]) -> None:
         self._in_use = in_use
+        self._why = why
         self._keepers: dict[str, Keeper] = {}
         self._sweeps: dict[str, Sweep] = {}
         self._cleared: dict[str, Cleared] = {}
@@ -72,7 +76,7 @@ class Footage:
         stacks = self._in_use()
         for stack in stacks:
             if stack.layout.data_dir not in self._keepers:
-                self._keepers[stack.layout.data_dir] = Keeper(stack.layout)
+                self._keepers[stack.layout.data_dir] = Keeper(stack.layout, self._why)
         captures = {c.spool: c for stack in stacks for c in capture_files(stack.resources)}
         wanted = {stack.layout.data_dir for stack in stacks}
         for directory, keeper in list(self._keepers.items()):

@@ -85,7 +85,7 @@ class Service:
         self.supervisor = Supervisor(self.layout)
         self.hub = HubClient(self.layout)
         self.devices = UdevDevices()
-        self.footage = Footage(self._stacks_in_use)
+        self.footage = Footage(self._stacks_in_use, self._why_not_recorded)
         self.state = State(self.layout)
         self.host = Host(
             layout=self.layout,
@@ -372,6 +372,10 @@ class Service:
     def _stacks_in_use(self) -> Sequence[Compiled]:
         memory = self.engine.memory
         return [compiled for compiled in (memory.compiled, memory.pending) if compiled is not None]
+
+    def _why_not_recorded(self, capture: str, begin: float, end: float) -> str:
+        # What was not seen was too short, or happened while no control plane looked.
+        return self.observer.why(Ref("capture", capture), begin, end) or "Restarted"
 
     def _data_layout(self) -> Layout:
         """Where recordings go now: an edit may move them."""

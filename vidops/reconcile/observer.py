@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,8 @@ from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
 
 UNKNOWN = Status()
+REMEMBERED = 5000
+"""Changes of status that are kept in memory."""
 HEALED_HERE = ("capture", "loopback")
 """Kinds whose progress is watched here; cameras' is by the hub."""
 
@@ -41,6 +44,8 @@ class Observer:
     states: dict[str, ProcessState] = field(default_factory=dict)
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
+    past: deque[tuple[float, Ref, Status]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Changes of health or reason, with their Unix times, oldest first."""
 
     def heard(self, event: ProcessEvent) -> None:
         """A change of a program's state."""
@@ -73,10 +78,23 @@ class Observer:
         for ref, status in found.items():
             before = self.statuses.get(ref, UNKNOWN)
             if (before.health, before.reason) != (status.health, status.reason):
+                self.past.append((now, ref, status))
                 self.turned(ref, before, status)
         self.statuses = found
         self.progress = {ref: p for ref, p in self.progress.items() if ref in found}
         return [(r, found[r.ref]) for r in resources]
+
+    def why(self, ref: Ref, begin: float, end: float) -> str:
+        """What kept a resource from its work for the longest part of the time between two moments; empty where that
+        was not seen."""
+        spans: dict[str, float] = {}
+        reason, since = "", begin
+        for moment, whose, status in (*self.past, (end, ref, UNKNOWN)):
+            if whose == ref:
+                if reason and moment > begin:
+                    spans[reason] = spans.get(reason, 0.0) + min(moment, end) - max(since, begin)
+                reason, since = "" if status.health is Health.HEALTHY else status.reason, moment
+        return max(spans, key=lambda r: spans[r]) if spans else ""
 
     def _seen(self, resource: Resource, cameras: Mapping[str, Mapping[str, Any]]) -> Seen:
         ref, spec = resource.ref, resource.spec

@@ -15,6 +15,7 @@ from typing import Any
 
 from vidops.resources.layout import Layout
 from vidops.runtime.database import Database
+from vidops.runtime.media import inspect
 from vidops.runtime.segments import SUFFIXES, CaptureFiles, identify, playable
 
 ATTRIBUTE = "user.vidops"
@@ -39,17 +40,29 @@ MIGRATIONS = (
     ALTER TABLE recordings ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX recordings_that_may_go ON recordings (capture, start) WHERE kept = 0;
     """,
+    """
+    ALTER TABLE recordings ADD COLUMN frames INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE recordings ADD COLUMN codec TEXT NOT NULL DEFAULT '';
+    ALTER TABLE recordings ADD COLUMN gap REAL NOT NULL DEFAULT 0;
+    ALTER TABLE recordings ADD COLUMN gap_reason TEXT NOT NULL DEFAULT '';
+    CREATE INDEX recordings_by_capture ON recordings (capture, end);
+    """,
 )
-_COLUMNS = "path, camera, capture, start, end, bytes, reason, kept"
-_INSERT = f"INTO recordings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "path, camera, capture, start, end, bytes, reason, kept, frames, codec, gap, gap_reason"
+_INSERT = f"INTO recordings ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
+_ALWAYS_NOTED = ("camera", "capture", "start", "end", "reason")
+_NOTED = (*_ALWAYS_NOTED, "kept", "frames", "codec", "gap", "gap_reason")
 _DEPTH = 16
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds; `kept`: retention
-    leaves it alone."""
+    """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds.
+
+    `kept`: retention leaves it alone. `frames` 0 and `codec` empty: unknown. `gap`: seconds before it of which the
+    capture has nothing, though it had something earlier; `gap_reason`: why.
+    """
 
     path: str
     camera: str
@@ -59,6 +72,10 @@ class Recording:
     bytes: int
     reason: str
     kept: bool = False
+    frames: int = 0
+    codec: str = ""
+    gap: float = 0.0
+    gap_reason: str = ""
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "finished": True}
@@ -114,6 +131,11 @@ class RecordingsIndex:
             "SELECT COALESCE(SUM(bytes), 0) FROM recordings WHERE capture = ? AND kept = 0", capture
         )
         return int(rows[0][0])
+
+    def last_end(self, capture: str) -> float | None:
+        """When the newest recording of a capture ends; None where it has none."""
+        rows: list[tuple[Any, ...]] = self._database.read("SELECT MAX(end) FROM recordings WHERE capture = ?", capture)
+        return None if rows[0][0] is None else float(rows[0][0])
 
     def find(self, path: str) -> Recording | None:
         """The recording at a path."""
@@ -177,21 +199,16 @@ def newest(read: Callable[..., Any], *, camera: str, limit: int) -> list[Recordi
 
 
 def _recording(row: Sequence[Any]) -> Recording:
-    return replace(Recording(*row), kept=bool(row[-1]))  # SQLite has no booleans
+    recording = Recording(*row)
+    return replace(recording, kept=bool(recording.kept))  # SQLite has no booleans
 
 
 def note(path: str, recording: Recording) -> None:
     """Write what is known of a recording onto its file; file systems without notes go without."""
-    kept: dict[str, object] = {
-        "camera": recording.camera,
-        "capture": recording.capture,
-        "start": recording.start,
-        "end": recording.end,
-    }
-    if recording.kept:
-        kept["kept"] = True
+    known = asdict(recording)
+    kept = {name: known[name] for name in _NOTED if known[name] or name in _ALWAYS_NOTED}
     with contextlib.suppress(OSError):
-        os.setxattr(path, ATTRIBUTE, json.dumps({**kept, "reason": recording.reason}).encode())
+        os.setxattr(path, ATTRIBUTE, json.dumps(kept).encode())
 
 
 def _row(recording: Recording) -> tuple[Any, ...]:
@@ -212,16 +229,23 @@ def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Re
             info.st_size,
             str(kept["reason"]),
             kept.get("kept") is True,
+            int(kept.get("frames", 0)),
+            str(kept.get("codec", "")),
+            float(kept.get("gap", 0)),
+            str(kept.get("gap_reason", "")),
         )
     except (OSError, ValueError, LookupError, TypeError):
         # None, or not ours.
         pass
+    media = inspect(f"{data_dir}/{path}")
+    facts: dict[str, Any] = {"frames": media.frames, "codec": media.codec} if media else {}
     for capture in captures:
         start = identify(capture, path)
         if start is not None:
-            end = max(start, info.st_mtime)
-            return Recording(path, capture.camera, capture.name, start, end, info.st_size, FOUND)
-    return Recording(path, "", "", info.st_mtime, info.st_mtime, info.st_size, FOUND)
+            end = start + media.duration if media else max(start, info.st_mtime)
+            return Recording(path, capture.camera, capture.name, start, end, info.st_size, FOUND, **facts)
+    begin = info.st_mtime - (media.duration if media else 0.0)
+    return Recording(path, "", "", begin, info.st_mtime, info.st_size, FOUND, **facts)
 
 
 def _walk(data_dir: str) -> Iterator[str]:

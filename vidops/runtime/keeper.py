@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vidops.errors import PermanentError, TemporaryError
@@ -20,10 +20,15 @@ from vidops.resources.layout import Layout
 from vidops.resources.specs import Retention
 from vidops.runtime.files import free_bytes, read_bounded, sync_directory, write_if_changed
 from vidops.runtime.index import COMPLETE, ENDED, Reconciled, Recording, RecordingsIndex, note
+from vidops.runtime.media import inspect
 from vidops.runtime.procfs import group_members, open_files, run_is_alive
 from vidops.runtime.retention import Cleared, clear
 from vidops.runtime.segments import CaptureFiles, Spooled, destination, playable, spooled
 
+NAMED_WITHIN = 1.0
+"""Seconds that a segment may have begun after its name says, which counts whole ones."""
+LEAST_GAP = 0.1
+"""Seconds; less than that lies between two frames."""
 ABOUT = ".capture.json"
 """In each spool: whose it is, for segments that outlive their stack entry."""
 
@@ -62,11 +67,24 @@ class _Growing:
     size: int
 
 
-class Keeper:
-    """One a data directory. Safe from any thread; `reconcile`, which can take long, may run beside `sweep`."""
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a capture's footage ends: Unix seconds, and the run that wrote the last of it."""
 
-    def __init__(self, layout: Layout) -> None:
+    run: str
+    end: float
+
+
+class Keeper:
+    """One a data directory. Safe from any thread; `reconcile`, which can take long, may run beside `sweep`.
+
+    `why(capture, begin, end)` gives the reason for a gap between two Unix times.
+    """
+
+    def __init__(self, layout: Layout, why: Callable[[str, float, float], str] = lambda *_: "Restarted") -> None:
         self.layout = layout
+        self._why = why
+        self._ends: dict[str, _End] = {}
         self._index: RecordingsIndex | None = None
         self._stale = True
         self._opening = threading.Lock()
@@ -168,18 +186,47 @@ class Keeper:
         except ValueError as error:
             report.troubles.append(Trouble("BadPath", path, str(error)))
             return False
-        recording = Recording(
-            wanted,
-            capture.camera,
-            capture.name,
-            float(about.start),
-            max(float(about.start), info.st_mtime),
-            info.st_size,
-            reason,
-        )
+        recording = self._described_as(path, about, capture, info, reason)
+        recording = replace(recording, path=wanted)
         note(path, recording)
         self._unindexed.append(replace(recording, path=_place(path, self.layout.data_dir, wanted)))
+        self._ends[capture.name] = _End(about.run, recording.end)
         return True
+
+    def _described_as(
+        self, path: str, about: Spooled, capture: CaptureFiles, info: os.stat_result, reason: str
+    ) -> Recording:
+        """What the index is to say of a finished segment.
+
+        A name tells the second that a file was begun in. What follows in the same run begins where the one before
+        ended; the first of a run began its duration before it was last written.
+        """
+        media = inspect(path)
+        start, end = float(about.start), max(float(about.start), info.st_mtime)
+        before = self._end_of(capture.name)
+        if media is not None:
+            start = min(max(start, end - media.duration), start + NAMED_WITHIN)
+            if before is not None and before.run == about.run and abs(before.end - start) <= NAMED_WITHIN:
+                start = before.end
+            end = start + media.duration
+        gap = max(0.0, start - before.end) if before is not None else 0.0
+        gap = gap if gap >= LEAST_GAP and media is not None else 0.0
+        why = self._why(capture.name, start - gap, start) if gap else ""
+        frames, codec = (media.frames, media.codec) if media else (0, "")
+        return Recording(
+            path, capture.camera, capture.name, start, end, info.st_size, reason,
+            frames=frames, codec=codec, gap=round(gap, 3), gap_reason=why,
+        )  # fmt: skip
+
+    def _end_of(self, capture: str) -> _End | None:
+        """Where the footage of a capture ends so far."""
+        if capture not in self._ends:
+            # An index that does not answer is no reason to leave footage unfiled.
+            with contextlib.suppress(TemporaryError, PermanentError):
+                end = self._open_index().last_end(capture)
+                if end is not None:
+                    self._ends[capture] = _End("", end)
+        return self._ends.get(capture)
 
     def _write_index(self, report: Sweep) -> None:
         index = self._open_index()

@@ -1,0 +1,109 @@
+"""What a segment holds, against a real prober; and that no bytes whatever do harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidops.runtime.media import Media, inspect
+
+FRAGMENTED = ("-movflags", "+empty_moov+default_base_moof")
+SOUND = ("-f", "lavfi", "-i", "sine", "-t", "3")
+FILES = {
+    "every-frame.mp4": ("-c:v", "mjpeg", "-movflags", "+frag_every_frame+empty_moov+default_base_moof"),
+    "seconds.mp4": ("-c:v", "libx264", "-bf", "2", *FRAGMENTED, "-frag_duration", "1000000"),
+    "hevc.mp4": ("-c:v", "libx265", "-x265-params", "log-level=error", *FRAGMENTED),
+    "sound.mp4": (*SOUND, "-c:v", "libx264", "-c:a", "aac", *FRAGMENTED, "-frag_duration", "1000000"),
+    "jpeg.mkv": ("-c:v", "mjpeg", "-cluster_time_limit", "500"),
+    "h264.mkv": ("-c:v", "libx264", "-bf", "2"),
+    "live.mkv": ("-c:v", "mjpeg", "-live", "1"),
+    "sound.mkv": (*SOUND, "-c:v", "libx264", "-c:a", "aac"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        for file, options in FILES.items():
+            source = ("-f", "lavfi", "-i", "testsrc=size=160x120:rate=15:duration=3")
+            subprocess.run(["ffmpeg", "-v", "error", *source, *options, f"{name}/{file}"], check=True)
+        yield Path(name)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("file", FILES)
+def test_as_a_prober_says(folder: Path, file: str) -> None:
+    argv = ["ffprobe", "-v", "error", "-count_packets", "-select_streams", "v", "-of", "json"]
+    argv += ["-show_entries", "stream=codec_name,nb_read_packets", str(folder / file)]
+    stream = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["streams"][0]
+    found = inspect(str(folder / file))
+    assert found is not None
+    assert (found.frames, found.codec) == (int(stream["nb_read_packets"]), stream["codec_name"])
+    assert found.duration == pytest.approx(3.0, abs=0.01)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("file", ["every-frame.mp4", "seconds.mp4", "jpeg.mkv"])
+def test_cut_off_anywhere_it_holds_less_and_never_more(folder: Path, file: str, tmp_path: Path) -> None:
+    data = (folder / file).read_bytes()
+    counted = []
+    for cut in range(0, len(data), max(1, len(data) // 40)):
+        part = tmp_path / file
+        part.write_bytes(data[:cut])
+        found = inspect(str(part))
+        counted.append(found.frames if found else 0)
+    assert counted == sorted(counted)
+    assert counted[0] == 0
+    assert counted[-1] <= 45
+
+
+def test_what_is_no_video(tmp_path: Path) -> None:
+    for content in (b"", b"\xff\xd8\xff\xd9", b"\0" * 100, b"\0\0\0\x08ftyp", b"\x1a\x45\xdf\xa3"):
+        (tmp_path / "x.mp4").write_bytes(content)
+        assert inspect(str(tmp_path / "x.mp4")) is None
+    assert inspect(str(tmp_path / "missing.mp4")) is None
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + kind + body
+
+
+LEAVES = st.sampled_from([b"tfhd", b"tfdt", b"trun", b"mdhd", b"hdlr", b"stsd", b"tkhd", b"trex"])
+MASTERS = st.sampled_from([b"moov", b"moof", b"traf", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"mdat"])
+BOXES = st.recursive(
+    st.builds(box, LEAVES, st.binary(max_size=64)),
+    lambda inner: st.builds(box, MASTERS, st.lists(inner, max_size=5).map(b"".join)),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(BOXES, max_size=6).map(lambda parts: box(b"ftyp", b"isom") + b"".join(parts))
+    | st.binary(max_size=300).map(lambda rest: b"\x1a\x45\xdf\xa3" + rest)
+    | st.binary(max_size=300)
+)
+def test_any_bytes_give_an_answer(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir="/tmp", prefix="vo") as file:
+        file.write(data)
+        file.flush()
+        found = inspect(file.name)
+    assert found is None or (isinstance(found, Media) and found.frames >= 0 and found.codec.isprintable())
+
+
+def test_a_hostile_file_is_given_up_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(box(b"ftyp", b"isom") + box(b"free", b"") * 1_000_000)
+    begun = time.monotonic()
+    assert inspect(str(path)) is None
+    assert time.monotonic() - begun < 5
+    os.truncate(path, 0)
