@@ -15,6 +15,7 @@ from vidops.errors import PermanentError, StackError
 from vidops.planning.plan import plan
 from vidops.resources.catalogue import Catalogue, SourceBuild, SourceType
 from vidops.resources.resource import Resource
+from vidops.resources.specs import CaptureSpec, Retention
 from vidops.stack.model import Device
 
 names = st.sampled_from(["door", "back", "side", "gate"])
@@ -147,3 +148,22 @@ def test_what_a_type_cannot_build_is_a_problem_at_its_entry() -> None:
         "stack.yaml:3:3: devices.a: cannot be done: do it otherwise",
         "stack.yaml:4:3: devices.b: its plugin failed: ZeroDivisionError: by nought",
     ]
+
+
+def test_a_capture_of_several_cameras_has_a_recorder_for_each() -> None:
+    text = """\
+apiVersion: vidops/v1
+devices:
+  bench-1: {source: testsrc}
+  bench-2: {source: testsrc}
+  door: {source: testsrc}
+captures:
+  all: {devices: "bench-*", retention: {max_size: 1MiB}, priority: 3}
+"""
+    found = {r.ref: r for r in resources_of(load_text(text)) if r.ref.kind == "capture"}
+    assert [str(ref) for ref in found] == ["capture/all.bench-1", "capture/all.bench-2"]
+    for resource in found.values():
+        spec = resource.spec
+        assert isinstance(spec, CaptureSpec)
+        assert spec.spool.endswith(f"/{resource.ref.name}")
+        assert (spec.retention, spec.priority) == (Retention(max_size=1024**2), 3)

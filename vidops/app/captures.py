@@ -41,28 +41,36 @@ class CaptureDesk:
                 await engine.ask("captures turn", captures=True)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """Each with `name, camera, on_demand, records`, and `reason, message, until` where it does not."""
+        """Each with `name, entry, camera, on_demand, records`, and `reason, message, until` where it does not."""
         rows = []
         for name, spec in self._captures().items():
             pause = self._engine.recorders.pause_of(name, spec)
-            row = {"name": name, "camera": spec.camera, "on_demand": spec.on_demand, "records": pause is None}
+            row = {
+                "name": name,
+                "entry": name.partition(".")[0],
+                "camera": spec.camera,
+                "on_demand": spec.on_demand,
+                "records": pause is None,
+            }
             said = {"reason": pause.reason, "message": pause.message, "until": pause.until} if pause else {}
             rows.append({**row, **said})
         return rows
 
     async def ask(self, name: str, on: bool) -> None:
         """Have a capture record, or stop; returns when that is so. Raises `PermanentError` where it cannot be asked."""
-        spec = self._captures().get(name)
-        if spec is None:
+        # An entry of several cameras is turned as a whole.
+        whole = {n: s for n, s in self._captures().items() if name in (n, n.partition(".")[0])}
+        if not whole:
             raise PermanentError(f"there is no capture {name!r}", reason="UnknownCapture")
-        if not spec.on_demand:
+        if not all(spec.on_demand for spec in whole.values()):
             raise PermanentError(
                 f"capture {name} records by itself: only one with `on_demand: true` is started and stopped",
                 reason="NotOnDemand",
             )
-        await asyncio.to_thread(self._state.ask, name, on)
+        for each in whole:
+            await asyncio.to_thread(self._state.ask, each, on)
         asked = self._engine.recorders.asked
-        (asked.add if on else asked.discard)(name)
+        asked.update(whole) if on else asked.difference_update(whole)
         await self._engine.ask(f"capture {name} {'starts' if on else 'stops'}", captures=True)
 
     def _captures(self) -> dict[str, CaptureSpec]:

@@ -48,9 +48,9 @@ def stop(ctx: click.Context, name: str) -> int:
 def _ask(ctx: click.Context, name: str, action: str) -> int:
     from urllib.parse import quote
 
-    row = _client(ctx).post(f"/v1/captures/{quote(name, safe='')}/{action}", {})
-    reason = f" ({row['reason']})" if row.get("reason") else ""
-    click.echo(f"capture {name}: {'records' if row['records'] else 'does not record'}{reason}")
+    for row in _client(ctx).post(f"/v1/captures/{quote(name, safe='')}/{action}", {})["captures"]:
+        reason = f" ({row['reason']})" if row.get("reason") else ""
+        click.echo(f"capture {row['name']}: {'records' if row['records'] else 'does not record'}{reason}")
     return 0
 
 

@@ -85,7 +85,7 @@ def build(control: Control) -> Quart:
     @app.post("/v1/captures/<name>/<any(start, stop):action>")
     async def ask_capture(name: str, action: str) -> ResponseReturnValue:
         await control.desk.ask(name, action == "start")
-        return next((dict(row) for row in control.desk.rows() if row["name"] == name), {})
+        return {"captures": [dict(row) for row in control.desk.rows() if name in (row["name"], row["entry"])]}
 
     @app.post("/v1/plan")
     async def plan() -> ResponseReturnValue:

@@ -6,6 +6,7 @@ asked for it.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -56,8 +57,11 @@ def desire(d: Desire) -> tuple[Resource, ...]:
     """All resources of a stack, hub first; raises `StackError` with every entry that cannot be built."""
     problems: list[Problem] = []
     found = [_hub(d)]
-    for section in (_devices, _loopbacks, _captures, _gateways):
+    for section in (_devices, _loopbacks):
         found.extend(section(d, problems))
+    cameras = [r.spec.camera for r in found if isinstance(r.spec, SourceSpec)]
+    found.extend(_captures(d, problems, cameras))
+    found.extend(_gateways(d, problems))
     if problems:
         raise StackError(problems)
     return tuple(found)
@@ -139,29 +143,44 @@ def _upstream(nodes: Mapping[str, Any], sink: str, catalogue: Catalogue) -> tupl
         node = nodes[node.in_]
 
 
-def _captures(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+def _captures(d: Desire, problems: list[Problem], cameras: Sequence[str]) -> Iterator[Resource]:
     for name, entry in d.stack.captures.items():
-        at = ("captures", name)
-        kind = d.catalogue.captures[entry.type]
-        spool = d.layout.spool(name)
-        context = CaptureContext(capture=name, camera=entry.device, layout=d.layout, spool=spool)
-        built = _build(partial(kind.build, entry, context), d, at, problems)
-        if built is None:
-            continue
-        spec = CaptureSpec(
-            camera=entry.device,
-            program=built.program,
-            spool=spool,
-            suffix=built.suffix,
-            path=built.path,
-            utc=built.utc,
-            stall_timeout=built.stall_timeout,
-            retention=entry.retention.rule(),
-            schedule=tuple(option.window() for option in _several(entry.schedule)),
-            on_demand=entry.on_demand,
-            priority=entry.priority,
-        )
-        yield _resource(d, Ref("capture", name), spec, at, HUB, Ref("source", entry.device))
+        wanted = fnmatch.filter(cameras, entry.devices) if entry.devices else [entry.device]
+        for camera in wanted:
+            capture = _capture(d, problems, name, camera)
+            if capture is None:
+                # The other cameras' would fail alike.
+                break
+            yield capture
+
+
+def _capture(d: Desire, problems: list[Problem], entry_name: str, camera: str) -> Resource | None:
+    """The recorder of one camera; one of several that an entry asks for is called `<entry>.<camera>`."""
+    entry, at = d.stack.captures[entry_name], ("captures", entry_name)
+    name = f"{entry_name}.{camera}" if entry.devices else entry_name
+    kind = d.catalogue.captures[entry.type]
+    context = CaptureContext(capture=name, camera=camera, layout=d.layout, spool=d.layout.spool(name))
+    built = _build(partial(kind.build, entry, context), d, at, problems)
+    if built is None:
+        return None
+    if entry.devices and "{device}" not in built.path:
+        text = "a path for several cameras must have {device} in it, or their files could not be told apart"
+        problems.append(Problem(d.mark(at), ".".join(at), text))
+        return None
+    spec = CaptureSpec(
+        camera=camera,
+        program=built.program,
+        spool=context.spool,
+        suffix=built.suffix,
+        path=built.path,
+        utc=built.utc,
+        stall_timeout=built.stall_timeout,
+        retention=entry.retention.rule(),
+        schedule=tuple(option.window() for option in _several(entry.schedule)),
+        on_demand=entry.on_demand,
+        priority=entry.priority,
+    )
+    return _resource(d, Ref("capture", name), spec, at, HUB, Ref("source", camera))
 
 
 def _several(value: Any) -> Sequence[Any]:

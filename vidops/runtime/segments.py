@@ -36,6 +36,11 @@ class CaptureFiles:
     def of(cls, name: str, spec: CaptureSpec) -> CaptureFiles:
         return cls(name, spec.camera, spec.spool, spec.suffix, spec.path, spec.utc)
 
+    @property
+    def entry(self) -> str:
+        """What the stack file calls it: one entry may be of several cameras."""
+        return self.name.partition(".")[0]
+
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
@@ -61,7 +66,7 @@ def destination(capture: CaptureFiles, start: float) -> str:
     Raises `ValueError` for a template that leads out of it, or into a hidden directory (vidops' own are).
     """
     moment = time.gmtime(start) if capture.utc else time.localtime(start)
-    path = time.strftime(capture.path, moment).replace("{device}", capture.camera).replace("{capture}", capture.name)
+    path = time.strftime(capture.path, moment).replace("{device}", capture.camera).replace("{capture}", capture.entry)
     parts = path.split("/")
     if not path or path.startswith("/") or "\0" in path or any(part.startswith(".") or not part for part in parts):
         raise ValueError(
@@ -98,7 +103,7 @@ def identify(capture: CaptureFiles, path: str) -> float | None:
 
 def _backwards(capture: CaptureFiles) -> str:
     """The capture's template as a regular expression with a group for each field of time."""
-    fixed = {"{device}": re.escape(capture.camera), "{capture}": re.escape(capture.name), "%%": "%"}
+    fixed = {"{device}": re.escape(capture.camera), "{capture}": re.escape(capture.entry), "%%": "%"}
     seen: set[str] = set()
 
     def piece(match: re.Match[str]) -> str:

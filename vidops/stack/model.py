@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vidops.resources.catalogue import Options, Reference
 from vidops.resources.specs import SecretRef
@@ -71,8 +71,10 @@ class Capture(Options):
     """A recording. The subclass narrows `type`."""
 
     type: str = "segments"
-    device: CameraName
+    device: CameraName | None = None
     """The camera to record."""
+    devices: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Cameras to record, as a glob over their names: "bench-*". Each has a recorder and limits of its own."""
     schedule: ScheduleOptions | list[ScheduleOptions] = Field(default_factory=list)
     """When it records: weekly windows. None given means always."""
     on_demand: bool = False
@@ -81,6 +83,12 @@ class Capture(Options):
     """How long finished recordings are kept. None given means for ever."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Where the disk runs full, captures of a lower number stop first."""
+
+    @model_validator(mode="after")
+    def _of_one_or_of_several(self) -> Capture:
+        if (self.device is None) == (self.devices is None):
+            raise ValueError("say what is recorded: either device (one camera) or devices (a glob)")
+        return self
 
 
 class Node(Options):
