@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -147,3 +148,63 @@ def test_retention_is_live_and_keeps_what_is_kept(vidops_host: Start) -> None:
     assert deleted.returncode == 0, deleted.stderr
     assert not Path(host.layout.data_dir, gone).exists()
     assert gone not in {row["path"] for row in finished(host, "always")}
+
+
+MANY_WAYS = """\
+apiVersion: vidops/v1
+devices:
+  cam: {source: testsrc, mode: {video_size: 320x180, framerate: 10}}
+captures:
+  turned:
+    device: cam
+    codec: {video: libx264, crf: 30, preset: ultrafast}
+    rotate: 90
+    segment: {duration: 2s, path: "turned/%s"}
+  stream:
+    device: cam
+    codec: {video: libx264, bitrate: 200k}
+    segment: {duration: 2s, format: ts, path: "stream/%s"}
+  dated:
+    device: cam
+    codec: {video: libx264}
+    overlay: {position: bottom-right, size: 20}
+    utc: true
+    segment: {duration: 2s, format: mkv, path: "dated/%s"}
+"""
+
+
+def test_encoded_recordings_are_what_was_asked_for(vidops_host: Start) -> None:
+    host = vidops_host(MANY_WAYS)
+    for name, size in (("turned", (180, 320)), ("stream", (320, 180)), ("dated", (320, 180))):
+        # The second one: it is whole, the first may have begun in the middle.
+        row = host.until(
+            lambda name=name: (found if len(found := finished(host, name)) > 1 else [None])[0],
+            timeout=40,
+            what=f"two files of {name}",
+        )
+        video = probed(f"{host.layout.data_dir}/{row['path']}")
+        assert (video["codec_name"], video["width"], video["height"]) == ("h264", *size)
+        assert int(video["nb_read_packets"]) == pytest.approx(20, abs=1)
+        assert video["pix_fmt"] == "yuv420p"
+    dated = Path(host.layout.data_dir, finished(host, "dated")[0]["path"])
+    plain = Path(host.layout.data_dir, finished(host, "stream")[0]["path"])
+    # Where the text is, the picture is another by more than two encodings differ.
+    assert difference(dated, plain, "200:16:112:156") > 3 * difference(dated, plain, "100:16:0:156")
+
+
+def probed(path: str) -> dict[str, Any]:
+    argv = ["ffprobe", "-v", "error", "-count_packets", "-show_streams", "-of", "json", path]
+    streams = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["streams"]
+    found: dict[str, Any] = streams[0]
+    return found
+
+
+def difference(one: Path, other: Path, area: str) -> float:
+    """Of the grey values of an area (w:h:x:y) in two videos' first pictures, on average."""
+    first, second = (grey(path, area) for path in (one, other))
+    return sum(abs(a - b) for a, b in zip(first, second, strict=True)) / len(first)
+
+
+def grey(path: Path, area: str) -> bytes:
+    argv = ["ffmpeg", "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", f"crop={area},format=gray"]
+    return subprocess.run([*argv, "-f", "rawvideo", "-"], capture_output=True, check=True).stdout

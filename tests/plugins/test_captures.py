@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def test_what_records_by_default() -> None:
     assert list(made.program.argv) == [
         *(FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-f", "matroska"),
         *("-analyzeduration", "0", "-copyts", "-fpsprobesize", "0", "-probesize", "32", "-start_at_zero"),
-        *("-i", "unix:/run/v/out/door.sock", "-f", "segment", "-c", "copy", "-reset_timestamps", "1"),
+        *("-i", "unix:/run/v/out/door.sock", "-f", "segment", "-c:v", "copy", "-reset_timestamps", "1"),
         *(
             "-segment_atclocktime",
             "1",
@@ -86,3 +87,42 @@ def test_paths_that_lead_out_or_mean_nothing(path: str, says: str) -> None:
 def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         options(**wrong)
+
+
+def test_encoding_and_sound() -> None:
+    made = build(
+        options(
+            codec={"video": "libx265", "crf": 28, "keyframe_every": "2s"},
+            rotate=180,
+            overlay={"text": "door %H:%M", "position": "top-right"},
+            audio={"alsa": "hw:1,0"},
+            utc=True,
+        ),
+        CONTEXT,
+    )
+    words = list(made.program.argv)
+    (graph,) = (word for word in words if "drawtext" in word)
+    assert graph.startswith("[0]hflip[s0];[s0]vflip[s1];[s1]drawtext=")
+    assert "%{gmtime\\\\:door %H" in graph
+    pairs = dict(pairwise(words))
+    assert pairs["-c:v"] == "libx265"
+    assert pairs["-force_key_frames"] == "expr:gte(t,n_forced*2)"
+    assert (pairs["-c:a"], pairs["-channels"]) == ("aac", "1")
+    assert [words[i + 1] for i, word in enumerate(words) if word == "-i"] == ["unix:/run/v/out/door.sock", "hw:1,0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"rotate": 90}, "codec: copy does not"),
+        ({"overlay": {}}, "codec: copy does not"),
+        ({"codec": {"video": "libx264"}, "overlay": {"text": "%{eif:1:d}"}}, "no strftime directive"),
+        ({"codec": {"video": "libx264"}, "overlay": {"text": "it's"}}, "meaning of their own"),
+        ({"codec": {"video": "nothing"}}, "libx264"),
+        ({"codec": {"bitrate": "fast"}}, "pattern"),
+        ({"audio": {"alsa": "hw:1;rm"}}, "pattern"),
+    ],
+)
+def test_what_cannot_be_recorded(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        options(**given)

@@ -1,4 +1,4 @@
-"""`type: segments`: continuous recording into files of a duration, every frame as it came (stream copy).
+"""`type: segments`: video into files of a duration, every frame as it came (stream copy) or encoded anew.
 
 A segment grows in the spool under the time it began and a run id; the keeper moves it to its place when it is
 finished. Both formats stay playable wherever they are cut off: fragmented MP4 up to the last whole fragment,
@@ -10,20 +10,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from vidops.api import FFMPEG, RUN_ID, Capture, CaptureBuild, CaptureContext, Options, PositiveDuration, Program
+from vidops_plugins.captures.encoding import Audio, Encoding, Overlay, Picture
 
 FIELDS = ("device", "capture")
 DIRECTIVES = "YmdHMSjyUuAaBbsfZzFT%"
 """Of strftime(3), as far as their result is a fit part of a file's name."""
-SUFFIX = {"fmp4": ".mp4", "mkv": ".mkv"}
+SUFFIX = {"fmp4": ".mp4", "mkv": ".mkv", "ts": ".ts"}
 LONGEST = 86400.0
 """Seconds: FFmpeg counts a day's, and would cut at midnight anyway."""
 CLOCK_LAG = 0.02
 """Seconds behind a whole multiple at which a file is begun. FFmpeg takes its name from a clock that is up to a
 timer tick late, and would call every tenth file after the second before."""
-MUXER = {"fmp4": "mp4", "mkv": "matroska"}
+MUXER = {"fmp4": "mp4", "mkv": "matroska", "ts": "mpegts"}
 
 
 def check_path(path: str) -> str:
@@ -62,32 +63,42 @@ class Segment(Options):
     """How long a file is. Files begin at whole multiples of it by the clock, the first one when recording does."""
     path: PathTemplate = "{device}/%Y-%m-%d/%H-%M-%S"
     """Where a finished file goes, below the data directory: strftime, {device} and {capture}; no suffix."""
-    format: Literal["fmp4", "mkv"] = "fmp4"
-    """Fragmented MP4, or Matroska."""
+    format: Literal["fmp4", "mkv", "ts"] = "fmp4"
+    """Fragmented MP4, Matroska, or an MPEG transport stream (which holds no MJPEG: encode it)."""
     part_duration: PositiveDuration = "1s"  # type: ignore[assignment]
     """What a power cut or a kill may cost, at most."""
 
 
 class Segments(Capture):
-    """Records all the time."""
+    """Records video."""
 
     type: Literal["segments"] = "segments"
     segment: Segment = Segment()
-    codec: Literal["copy"] = "copy"
-    """The camera's own frames, not encoded again."""
+    codec: Literal["copy"] | Encoding = "copy"
+    """The camera's own frames, or how they are encoded anew."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Clockwise, in degrees; needs an encoding."""
+    overlay: Overlay | None = None
+    """Text in the picture; needs an encoding."""
+    audio: Audio | None = None
+    """Sound to go with it."""
     utc: bool = False
     """Name files by UTC instead of the host's time zone."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Segments:
+        if self.codec == "copy":
+            for name in ("rotate", "overlay"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} changes the picture, and codec: copy does not: give it a codec, "
+                                     "for example {video: libx264}")  # fmt: skip
+        return self
 
 
 def build(options: Segments, context: CaptureContext) -> CaptureBuild:
     import ffmpeg
 
     segment = options.segment
-    part = round(segment.part_duration * 1_000_000)
-    if segment.format == "fmp4":
-        muxing = f"movflags=+empty_moov+default_base_moof:frag_duration={part}:flush_packets=1"
-    else:
-        muxing = f"cluster_time_limit={max(1, part // 1000)}:flush_packets=1"
     suffix = SUFFIX[segment.format]
     # The hub's stream says all that probing would find out. Its times are the captures' own and are not touched, but
     # for the first one being zero: the segment muxer sets only the following files' to zero by itself.
@@ -100,8 +111,12 @@ def build(options: Segments, context: CaptureContext) -> CaptureBuild:
         probesize=32,
         fpsprobesize=0,
     )
+    picture = Picture(stream)
+    if isinstance(options.codec, Encoding):
+        picture = picture.rotated(options.rotate).with_text(options.overlay, utc=options.utc).encoded(options.codec)
+    streams = [picture.stream]
     output: dict[str, Any] = {
-        "c": "copy",
+        **picture.output,
         "f": "segment",
         "segment_time": f"{segment.duration:g}",
         "segment_atclocktime": 1,
@@ -109,9 +124,13 @@ def build(options: Segments, context: CaptureContext) -> CaptureBuild:
         "reset_timestamps": 1,
         "strftime": 1,
         "segment_format": MUXER[segment.format],
-        "segment_format_options": muxing,
+        "segment_format_options": _muxing(segment),
     }
-    words = stream.output(f"{context.spool.replace('%', '%%')}/%s-{RUN_ID}{suffix}", **output).compile(cmd=FFMPEG)
+    if options.audio is not None:
+        streams.append(options.audio.input().audio)
+        output |= options.audio.output()
+    target = f"{context.spool.replace('%', '%%')}/%s-{RUN_ID}{suffix}"
+    words = ffmpeg.output(*streams, target, **output).compile(cmd=FFMPEG)
     return CaptureBuild(
         # SIGINT, not SIGTERM: both end the last segment properly, and this one exits at once.
         program=Program(
@@ -124,3 +143,15 @@ def build(options: Segments, context: CaptureContext) -> CaptureBuild:
         utc=options.utc,
         stall_timeout=max(15.0, 3 * segment.part_duration),
     )
+
+
+def _muxing(segment: Segment) -> str:
+    """Options of the inner muxer, such that what it was given is in the file soon, and plays wherever that ends."""
+    part = round(segment.part_duration * 1_000_000)
+    match segment.format:
+        case "fmp4":
+            return f"movflags=+empty_moov+default_base_moof:frag_duration={part}:flush_packets=1"
+        case "mkv":
+            return f"cluster_time_limit={max(1, part // 1000)}:flush_packets=1"
+        case _:
+            return "flush_packets=1"
