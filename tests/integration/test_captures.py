@@ -208,3 +208,65 @@ def difference(one: Path, other: Path, area: str) -> float:
 def grey(path: Path, area: str) -> bytes:
     argv = ["ffmpeg", "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", f"crop={area},format=gray"]
     return subprocess.run([*argv, "-f", "rawvideo", "-"], capture_output=True, check=True).stdout
+
+
+PACED = """\
+apiVersion: vidops/v1
+devices:
+  cam: {source: testsrc, mode: {video_size: 320x180, framerate: 10}, on_demand: {close_after: 0s}}
+  yard: {source: testsrc, mode: {video_size: 320x180, framerate: 10}}
+captures:
+  stills: {type: snapshot, device: cam, every: 2s, path: "stills/%H-%M-%S"}
+  lapse: {type: timelapse, device: yard, every: 1s, fps: 10, duration: 4s, path: "lapse/%s"}
+"""
+
+
+def test_stills_and_timelapse(vidops_host: Start) -> None:
+    host = vidops_host(PACED)
+    host.healthy()
+    stills = host.until(lambda: f if len(f := finished(host, "stills")) > 3 else None, timeout=30, what="stills")
+    for row in stills:
+        data = Path(host.layout.data_dir, row["path"]).read_bytes()
+        assert data.startswith(b"\xff\xd8")
+        assert data.endswith(b"\xff\xd9")
+        assert row["gap"] == 0
+    # At whole multiples by the clock, but for the first one, which was taken at once.
+    assert [int(row["start"]) % 2 for row in stills[:-1]] == [0] * (len(stills) - 1)
+    lapse = host.until(lambda: f if len(f := finished(host, "lapse")) > 1 else None, timeout=30, what="a timelapse")
+    video = probed(f"{host.layout.data_dir}/{lapse[0]['path']}")
+    assert (video["codec_name"], video["width"], int(video["nb_read_packets"])) == ("mjpeg", 320, 4)
+    # Four seconds of the world, shown in less than half of one.
+    assert lapse[0]["end"] - lapse[0]["start"] == pytest.approx(3.5, abs=1)
+    assert finished(host, "lapse")[0]["frames"] == 4
+    # Nobody watches: between two pictures, the camera may be closed. It makes nothing unhealthy.
+    host.healthy()
+
+
+MOTION = """\
+apiVersion: vidops/v1
+devices:
+  cam: {{source: file, path: {path}}}
+captures:
+  moves: {{type: motion, device: cam, pre_roll: 1s, post_roll: 2s, threshold: 0.05, path: "moves/%s"}}
+"""
+
+
+def test_motion_is_recorded_with_what_came_before_and_after(vidops_host: Start, tmp_path: Path) -> None:
+    # Grey for six seconds, one in which everything changes, grey again; in circles.
+    picture = tmp_path / "scene.mkv"
+    graph = (
+        "color=c=gray:s=320x180:r=10:d=6[a];mandelbrot=s=320x180:r=10,trim=duration=1,hue=H=8*t[b];"
+        "color=c=gray:s=320x180:r=10:d=6[c];[a][b][c]concat=n=3:v=1"
+    )
+    argv = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", graph, "-c:v", "mjpeg", "-q:v", "4", str(picture)]
+    subprocess.run(argv, check=True)
+    host = vidops_host(MOTION.format(path=picture))
+    host.healthy()
+    rows = host.until(lambda: f if len(f := finished(host, "moves")) > 1 else None, timeout=60, what="two clips")
+    row = rows[0]
+    # A second before, one of motion (its two cuts count as such), two after.
+    assert row["end"] - row["start"] == pytest.approx(4, abs=0.8)
+    assert row["frames"] == pytest.approx(10 * (row["end"] - row["start"]), abs=3)
+    assert row["gap_reason"] == "NoMotion"
+    first = grey(Path(host.layout.data_dir, row["path"]), "320:180:0:0")
+    assert max(first) - min(first) < 8

@@ -374,8 +374,7 @@ class Service:
         return [compiled for compiled in (memory.compiled, memory.pending) if compiled is not None]
 
     def _why_not_recorded(self, capture: str, begin: float, end: float) -> str:
-        # What was not seen was too short, or happened while no control plane looked.
-        return self.observer.why(Ref("capture", capture), begin, end) or "Restarted"
+        return self.observer.why(Ref("capture", capture), begin, end)
 
     def _data_layout(self) -> Layout:
         """Where recordings go now: an edit may move them."""

@@ -175,6 +175,8 @@ def _capture(d: Desire, problems: list[Problem], entry_name: str, camera: str) -
         path=built.path,
         utc=built.utc,
         stall_timeout=built.stall_timeout,
+        sparse=built.sparse,
+        realtime=built.realtime,
         retention=entry.retention.rule(),
         schedule=tuple(option.window() for option in _several(entry.schedule)),
         on_demand=entry.on_demand,

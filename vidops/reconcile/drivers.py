@@ -100,6 +100,9 @@ class CaptureDriver(ProgramDriver):
         host = self.host
         if host.pause_of(resource.ref.name, spec) is not None:
             return
+        if spec.sparse:
+            await super().ready(resource)
+            return
         if host.cameras().get(spec.camera, {}).get("state") == "Missing":
             return
         before = host.grown(spec.spool)

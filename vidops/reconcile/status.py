@@ -88,7 +88,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
         return Health.PROGRESSING, "Restarting", text
     if isinstance(spec, CaptureSpec | LoopbackSpec):
         camera = (seen.camera or {}).get("state", "")
-        if camera != "Online":
+        sparse = isinstance(spec, CaptureSpec) and spec.sparse
+        if camera != "Online" and not (sparse and camera == "Idle"):
             word = camera or "unknown"
             said = str((seen.camera or {}).get("message") or "")
             return (
@@ -96,6 +97,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
                 f"Camera{word.capitalize()}",
                 f"its camera {spec.camera} is {word.lower()}" + (f": {said}" if said else ""),
             )
+        if sparse:
+            return Health.HEALTHY, "Running", ""
         if seen.quiet > spec.stall_timeout:
             return Health.DEGRADED, "Stalled", f"no progress for {seen.quiet:.0f}s"
         if not seen.begun:

@@ -111,6 +111,8 @@ class CaptureBuild:
     path: str
     utc: bool = False
     stall_timeout: float = 15.0
+    sparse: str = ""
+    realtime: bool = True
 
 
 @dataclass(frozen=True, slots=True)

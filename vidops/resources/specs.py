@@ -115,6 +115,11 @@ class CaptureSpec(Spec):
     path: Annotated[str, Impact.LIVE]
     utc: Annotated[bool, Impact.LIVE] = False
     stall_timeout: Annotated[float, Impact.LIVE] = 15.0
+    sparse: str = ""
+    """Why there is nothing to record for long times, where that is how it should be: "NoMotion". Empty for what
+    records every frame, and is stalled when it does not."""
+    realtime: bool = True
+    """Whether a second of a file is a second of time."""
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
     retention: Annotated[Retention, Impact.LIVE] = Retention()
     schedule: Annotated[tuple[Window, ...], Impact.LIVE] = ()

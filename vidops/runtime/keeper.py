@@ -78,10 +78,11 @@ class _End:
 class Keeper:
     """One a data directory. Safe from any thread; `reconcile`, which can take long, may run beside `sweep`.
 
-    `why(capture, begin, end)` gives the reason for a gap between two Unix times.
+    `why(capture, begin, end)` gives the reason for a gap between two Unix times; empty where none was seen: it was
+    too short, or happened while nobody looked.
     """
 
-    def __init__(self, layout: Layout, why: Callable[[str, float, float], str] = lambda *_: "Restarted") -> None:
+    def __init__(self, layout: Layout, why: Callable[[str, float, float], str] = lambda *_: "") -> None:
         self.layout = layout
         self._why = why
         self._ends: dict[str, _End] = {}
@@ -204,14 +205,14 @@ class Keeper:
         media = inspect(path)
         start, end = float(about.start), max(float(about.start), info.st_mtime)
         before = self._end_of(capture.name)
-        if media is not None:
+        if media is not None and capture.realtime:
             start = min(max(start, end - media.duration), start + NAMED_WITHIN)
             if before is not None and before.run == about.run and abs(before.end - start) <= NAMED_WITHIN:
                 start = before.end
             end = start + media.duration
         gap = max(0.0, start - before.end) if before is not None else 0.0
         gap = gap if gap >= LEAST_GAP and media is not None else 0.0
-        why = self._why(capture.name, start - gap, start) if gap else ""
+        why = (self._why(capture.name, start - gap, start) or capture.sparse or "Restarted") if gap else ""
         frames, codec = (media.frames, media.codec) if media else (0, "")
         return Recording(
             path, capture.camera, capture.name, start, end, info.st_size, reason,

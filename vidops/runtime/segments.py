@@ -31,10 +31,12 @@ class CaptureFiles:
     suffix: str
     path: str
     utc: bool = False
+    sparse: str = ""
+    realtime: bool = True
 
     @classmethod
     def of(cls, name: str, spec: CaptureSpec) -> CaptureFiles:
-        return cls(name, spec.camera, spec.spool, spec.suffix, spec.path, spec.utc)
+        return cls(name, spec.camera, spec.spool, spec.suffix, spec.path, spec.utc, spec.sparse, spec.realtime)
 
     @property
     def entry(self) -> str:
