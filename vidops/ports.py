@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 
@@ -166,13 +167,34 @@ class Cameras(Protocol):
 
 
 class Recordings(Protocol):
-    """The index of finished segments, newest first, plus those that grow now (`finished` false)."""
+    """What has been recorded and what is being recorded. Times are Unix seconds, paths relative to the data directory.
 
-    async def list(self, *, camera: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
-        """Each has `camera, capture, path, start, end, bytes, finished`.
+    A search without a camera or capture is over all of them; `begin` and `end` choose what overlaps that time.
+    """
 
-        `path` is relative to the data directory, times are Unix seconds.
+    async def list(
+        self, *, camera: str = "", capture: str = "", begin: float = 0.0, end: float = inf, limit: int = 100
+    ) -> Sequence[Mapping[str, object]]:
+        """Newest first. Each has `camera, capture, path, start, end, bytes, finished, kept, frames, codec, gap,
+        gap_reason` (see docs/reference)."""
+
+    async def timeline(
+        self, *, camera: str = "", capture: str = "", begin: float, end: float
+    ) -> Sequence[Mapping[str, object]]:
+        """Of each capture: `capture, camera`, `spans` (`start, end`) without a hole, and the `gaps` between them
+        (`start, end, reason`)."""
+
+    async def playlist(
+        self, *, camera: str = "", capture: str = "", begin: float, end: float, locate: Callable[[str], str]
+    ) -> str:
+        """An HLS playlist (RFC 8216) of one capture's finished segments; `locate(path)` gives the URI of a file.
+
+        Raises `PermanentError`, reason `NothingRecorded`, `SeveralCaptures` or `NotPlayable`.
         """
+
+    async def thumbnail(self, path: str, width: int) -> bytes:
+        """A JPEG of a recording's first picture. Raises `PermanentError` (`NoRecording`, `NoPicture`) or
+        `TemporaryError` (`Busy`)."""
 
 
 class ControlPlane(Protocol):
@@ -180,3 +202,7 @@ class ControlPlane(Protocol):
 
     async def status(self) -> Mapping[str, object]:
         """`GET /v1/status`; raises `TemporaryError` when it does not answer."""
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
+        """Have it do something. Raises `TemporaryError` when it does not answer, `PermanentError` with the reason where
+        it refuses."""

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vidops.ports import Frame
 from vidops.resources.catalogue import Catalogue
 from vidops.resources.layout import Layout
 from vidops.runtime.plugins import load_catalogue
+from vidops.runtime.recordings import RecordingsReader
 from vidops.runtime.secretrefs import secret
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20 + b"\xff\xd9"
@@ -112,11 +114,16 @@ class FedCameras:
             return await shot
 
 
-class FixedRecordings:
-    def __init__(self) -> None:
+class FixedRecordings(RecordingsReader):
+    """Lists `rows`; everything else is asked of the disk."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
         self.rows: list[dict[str, object]] = []
 
-    async def list(self, *, camera: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
+    async def list(
+        self, *, camera: str = "", capture: str = "", begin: float = 0.0, end: float = inf, limit: int = 100
+    ) -> Sequence[Mapping[str, object]]:
         return [row for row in self.rows if not camera or row["camera"] == camera][:limit]
 
 
@@ -126,12 +133,22 @@ class FixedControl:
     def __init__(self) -> None:
         self.answer: dict[str, object] | None = {"sync": "Synced", "health": "Healthy", "resources": []}
         self.asked = 0
+        self.posted: list[tuple[str, dict[str, object]]] = []
+        self.refuses = ""
 
     async def status(self) -> Mapping[str, object]:
         self.asked += 1
         if self.answer is None:
             raise TemporaryError("the control plane does not run", reason="ControlPlaneDown")
         return self.answer
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
+        self.posted.append((path, dict(body)))
+        if self.answer is None:
+            raise TemporaryError("the control plane does not run", reason="ControlPlaneDown")
+        if self.refuses:
+            raise PermanentError("no", reason=self.refuses)
+        return {}
 
 
 class World:
@@ -143,7 +160,7 @@ class World:
         for directory in (*self.layout.directories, self.layout.state_dir, self.layout.data_dir):
             Path(directory).mkdir(parents=True)
         self.cameras = FedCameras("door", "yard")
-        self.recordings = FixedRecordings()
+        self.recordings = FixedRecordings(self.layout)
         self.control = FixedControl()
         self.log: list[dict[str, Any]] = []
         services = Services(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
+from vidops_plugins.handlers import footage
 from vidops_plugins.handlers.ranges import parse_range
 
 ROUTES = [route("/v1/recordings/**", "recordings")]
@@ -191,3 +194,90 @@ async def test_no_descriptor_is_left_open(kept: World) -> None:
     async with asyncio.timeout(5):
         while len(os.listdir("/proc/self/fd")) > before:
             await asyncio.sleep(0.01)
+
+
+WRITABLE = [route("/v1/recordings/**", "recordings", writable=True)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("view=nothing", "view is list, timeline or hls"),
+        ("view=timeline", "say `from`"),
+        ("view=timeline&from=yesterday&to=1", "`from` is no time"),
+        ("view=hls&from=2&to=1", "`from` must be before `to`"),
+        ("from=1e400", "`from` is no time"),
+        ("to=99999-01-01T00:00", "`to` is no time"),
+    ],
+)
+async def test_a_search_that_makes_no_sense_is_told(kept: World, asked: str, says: str) -> None:
+    answer = await get(kept.port, f"{BASE}?{asked}")
+    assert answer.status == 400
+    assert says in answer.json()["detail"]
+
+
+async def test_nothing_recorded_has_no_playlist(kept: World) -> None:
+    answer = await get(kept.port, f"{BASE}?view=hls&from=1&to=2026-11-25T10:00:00%2B01:00")
+    assert (answer.status, answer.json()["reason"]) == (404, "NothingRecorded")
+    assert (await get(kept.port, f"{BASE}?view=timeline&from=1&to=2")).json() == {"timeline": []}
+
+
+async def test_nobody_writes_where_it_is_not_said(kept: World) -> None:
+    for method in ("POST", "DELETE", "PUT"):
+        answer = await get(kept.port, f"{BASE}/door/10-00-00.mkv?keep=true", method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert kept.control.posted == []
+
+
+async def test_keeping_and_deleting_is_the_control_planes(world: World) -> None:
+    await world.start(WRITABLE)
+    path = f"{BASE}/door/10.mkv"
+    assert (await get(world.port, f"{path}?keep=true", method="POST")).status == 204
+    assert (await get(world.port, f"{path}?keep=false", method="POST")).status == 204
+    assert (await get(world.port, path, method="DELETE")).status == 204
+    assert world.control.posted == [
+        ("/v1/recordings/keep", {"path": "door/10.mkv", "kept": True}),
+        ("/v1/recordings/keep", {"path": "door/10.mkv", "kept": False}),
+        ("/v1/recordings/delete", {"path": "door/10.mkv"}),
+    ]
+    assert (await get(world.port, path, method="POST")).status == 400
+    assert (await get(world.port, BASE, method="DELETE")).status == 405
+    world.control.refuses = "NoRecording"
+    assert (await get(world.port, path, method="DELETE")).status == 404
+    world.control.answer = None
+    gone = await get(world.port, path, method="DELETE")
+    assert (gone.status, gone.json()["reason"]) == (503, "ControlPlaneDown")
+
+
+@pytest.mark.parametrize(
+    "header", ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: http://evil.example", "Origin: null"]
+)
+async def test_another_sites_page_changes_nothing(world: World, header: str) -> None:
+    await world.start(WRITABLE)
+    answer = await get(world.port, f"{BASE}/door/10.mkv", method="DELETE", headers=f"{header}\r\n")
+    assert (answer.status, answer.json()["reason"]) == (403, "CrossSite")
+    assert world.control.posted == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("door/10-00-00.mkv?thumbnail=0", 400),
+        ("door/10-00-00.mkv?thumbnail=99999", 400),
+        ("door/10-00-00.mkv?thumbnail=x", 400),
+        ("door/nothing.mkv?thumbnail", 404),
+        ("door?thumbnail", 404),
+        ("door/10-00-00.mkv?thumbnail", 404),  # bytes that are no video
+        (".index/recordings.db?thumbnail", 404),
+    ],
+)
+async def test_thumbnails_of_what_is_none(kept: World, asked: str, status: int) -> None:
+    answer = await get(kept.port, f"{BASE}/{asked}")
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=40))
+def test_any_text_is_a_time_or_is_refused(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert math.isfinite(footage._time("from", text))

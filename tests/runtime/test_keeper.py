@@ -22,7 +22,7 @@ from tests.runtime.conftest import until
 from vidops.resources.layout import Layout
 from vidops.runtime.exec import run_id
 from vidops.runtime.files import atomic_write
-from vidops.runtime.index import Reconciled, Recording, RecordingsIndex
+from vidops.runtime.index import Reconciled, Recording, RecordingsIndex, Wanted
 from vidops.runtime.keeper import ABOUT, Keeper, Sweep
 from vidops.runtime.recordings import RecordingsReader
 from vidops.runtime.segments import CaptureFiles
@@ -100,7 +100,7 @@ async def test_a_recorder_killed_with_9_loses_nothing_that_was_written(
 
         def growing() -> int:
             finished()
-            sizes = [r["bytes"] for r in RecordingsReader(layout).list_now(camera="door") if not r["finished"]]
+            sizes = [r["bytes"] for r in RecordingsReader(layout).list_now(Wanted(camera="door")) if not r["finished"]]
             return int(str(sizes[0])) if len(sizes) == 1 else 0
 
         await until(lambda: growing() > 20_000, "the next one has pictures, too")
@@ -369,11 +369,11 @@ def test_the_newest_come_first_by_camera_and_limit(layout: Layout) -> None:
     for row in rows:
         atomic_write(f"{layout.data_dir}/{row.path}", JPEG)
     reader = RecordingsReader(layout)
-    assert [r["path"] for r in reader.list_now(camera="cam-1", limit=3)] == ["9.jpg", "7.jpg", "5.jpg"]
-    assert [r["path"] for r in reader.list_now(limit=2)] == ["9.jpg", "8.jpg"]
-    assert reader.list_now(camera="nobody") == []
-    assert reader.list_now(limit=-5) == []
-    assert reader.list_now(limit=1)[0] == {
+    assert [r["path"] for r in reader.list_now(Wanted(camera="cam-1", limit=3))] == ["9.jpg", "7.jpg", "5.jpg"]
+    assert [r["path"] for r in reader.list_now(Wanted(limit=2))] == ["9.jpg", "8.jpg"]
+    assert reader.list_now(Wanted(camera="nobody")) == []
+    assert reader.list_now(Wanted(limit=-5)) == []
+    assert reader.list_now(Wanted(limit=1))[0] == {
         "path": "9.jpg", "camera": "cam-1", "capture": "c", "start": 9.0, "end": 10.0, "bytes": 10,
         "reason": "complete", "kept": False, "frames": 0, "codec": "", "gap": 0.0, "gap_reason": "", "finished": True,
     }  # fmt: skip

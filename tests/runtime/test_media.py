@@ -26,6 +26,8 @@ FILES = {
     "jpeg.mkv": ("-c:v", "mjpeg", "-cluster_time_limit", "500"),
     "h264.mkv": ("-c:v", "libx264", "-bf", "2"),
     "live.mkv": ("-c:v", "mjpeg", "-live", "1"),
+    "h264.ts": ("-c:v", "libx264", "-bf", "2"),
+    "sound.ts": (*SOUND, "-c:v", "libx264", "-c:a", "aac"),
     "sound.mkv": (*SOUND, "-c:v", "libx264", "-c:a", "aac"),
 }
 
@@ -44,7 +46,7 @@ def folder() -> Iterator[Path]:
 def test_as_a_prober_says(folder: Path, file: str) -> None:
     argv = ["ffprobe", "-v", "error", "-count_packets", "-select_streams", "v", "-of", "json"]
     argv += ["-show_entries", "stream=codec_name,nb_read_packets", str(folder / file)]
-    stream = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["streams"][0]
+    stream = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["streams"][-1]
     found = inspect(str(folder / file))
     assert found is not None
     assert (found.frames, found.codec) == (int(stream["nb_read_packets"]), stream["codec_name"])
@@ -90,6 +92,7 @@ BOXES = st.recursive(
 @given(
     st.lists(BOXES, max_size=6).map(lambda parts: box(b"ftyp", b"isom") + b"".join(parts))
     | st.binary(max_size=300).map(lambda rest: b"\x1a\x45\xdf\xa3" + rest)
+    | st.lists(st.binary(min_size=187, max_size=187), max_size=8).map(lambda ps: b"".join(b"\x47" + p for p in ps))
     | st.binary(max_size=300)
 )
 def test_any_bytes_give_an_answer(data: bytes) -> None:

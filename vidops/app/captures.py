@@ -10,8 +10,11 @@ from typing import Any
 from vidops.errors import PermanentError
 from vidops.reconcile.engine import Engine
 from vidops.reconcile.recorders import Room
+from vidops.resources.layout import Layout
 from vidops.resources.specs import CaptureSpec
 from vidops.runtime.files import free_bytes, total_bytes
+from vidops.runtime.index import RecordingsIndex
+from vidops.runtime.retention import delete
 from vidops.runtime.state import State
 
 log = logging.getLogger("vidops")
@@ -21,12 +24,12 @@ TEND_EVERY = 1.0
 
 
 class CaptureDesk:
-    """`data_dir()`: where recordings go now."""
+    """`layout()`: where recordings go now."""
 
-    def __init__(self, engine: Engine, state: State, data_dir: Callable[[], str]) -> None:
+    def __init__(self, engine: Engine, state: State, layout: Callable[[], Layout]) -> None:
         self._engine = engine
         self._state = state
-        self._data_dir = data_dir
+        self._layout = layout
         engine.recorders.asked = state.asked()
 
     async def run(self) -> None:
@@ -34,7 +37,7 @@ class CaptureDesk:
         engine = self._engine
         while True:
             await asyncio.sleep(TEND_EVERY)
-            room = await asyncio.to_thread(_room, self._data_dir())
+            room = await asyncio.to_thread(_room, self._layout().data_dir)
             if decided := engine.recorders.see_room(self._captures(), room):
                 log.warning("%s", decided)
             if engine.recorders.due(engine.memory.good, engine.host.wanted):
@@ -73,8 +76,32 @@ class CaptureDesk:
         asked.update(whole) if on else asked.difference_update(whole)
         await self._engine.ask(f"capture {name} {'starts' if on else 'stops'}", captures=True)
 
+    async def keep(self, path: str, kept: bool) -> None:
+        """Have retention leave a recording alone, or not any more. Raises `PermanentError` (NoRecording)."""
+        if not await asyncio.to_thread(self._on_index, lambda index: index.keep(path, kept)):
+            raise _no_recording(path)
+
+    async def delete(self, path: str) -> None:
+        """Delete a recording for good. Raises `PermanentError` (NoRecording, CannotDelete)."""
+        try:
+            if not await asyncio.to_thread(self._on_index, lambda index: delete(index, path)):
+                raise _no_recording(path)
+        except OSError as error:
+            raise PermanentError(f"{path}: {error.strerror}", reason="CannotDelete") from None
+
+    def _on_index(self, work: Callable[[RecordingsIndex], bool]) -> bool:
+        index = RecordingsIndex(self._layout())
+        try:
+            return work(index)
+        finally:
+            index.close()
+
     def _captures(self) -> dict[str, CaptureSpec]:
         return {r.ref.name: r.spec for r in self._engine.memory.good if isinstance(r.spec, CaptureSpec)}
+
+
+def _no_recording(path: str) -> PermanentError:
+    return PermanentError(f"there is no finished recording {path!r}", reason="NoRecording")
 
 
 def _room(directory: str) -> Room | None:

@@ -109,7 +109,7 @@ class Service:
             read=read_file,
             scan=self.devices.scan,
         )
-        self.desk = CaptureDesk(self.engine, self.state, lambda: self._data_layout().data_dir)
+        self.desk = CaptureDesk(self.engine, self.state, self._data_layout)
         self.consumed: dict[int, int] = {}
         self.turns: list[tuple[Ref, Status, Status]] = []
         self.observer = Observer(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -57,6 +58,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         made.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     width = None if sys.stdout.isatty() else 200
     Console(no_color=not colour(), width=width, highlight=False).print(made)
+
+
+@contextmanager
+def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar on a terminal, nothing when piped. Gives a function that is told how much of `total` is done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, no_color="NO_COLOR" in os.environ), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def problems(lines: Iterable[str]) -> None:

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vidops.cli import output
+from vidops.cli.moment import Moment
 from vidops.cli.root import settings
 from vidops.errors import PermanentError
 
@@ -34,14 +36,19 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("camera", default="")
+@click.option("--capture", default="", help="Of this capture alone.")
+@click.option("--from", "begin", type=Moment(), default=0.0, help='Since then: "10:00", "-15m", "2026-11-25 10:00".')
+@click.option("--to", "end", type=Moment(), default=inf, help="Until then.")
 @click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @output.format_option
 @click.pass_context
-def list_(ctx: click.Context, camera: str, limit: int, form: str) -> int:
+def list_(ctx: click.Context, /, camera: str, limit: int, form: str, **search: Any) -> int:
     """List segments of CAMERA, or of all, newest first, with those that grow now. Needs no control plane."""
+    from vidops.runtime.index import Wanted
     from vidops.runtime.recordings import RecordingsReader
 
-    rows: list[Any] = [dict(r) for r in RecordingsReader(_layout(ctx)).list_now(camera=camera, limit=limit)]
+    wanted = Wanted(camera=camera, limit=limit, **search)
+    rows: list[Any] = [dict(r) for r in RecordingsReader(_layout(ctx)).list_now(wanted)]
     if form != "table":
         output.data(rows, form)
         return 0
@@ -50,7 +57,7 @@ def list_(ctx: click.Context, camera: str, limit: int, form: str) -> int:
         (
             (
                 r["camera"],
-                datetime.fromtimestamp(r["start"]).strftime("%Y-%m-%d %H:%M:%S"),
+                _time(r["start"]),
                 f"{r['end'] - r['start']:.1f}",
                 str(r["bytes"]),
                 "growing" if not r["finished"] else "kept" if r["kept"] else "",
@@ -60,6 +67,69 @@ def list_(ctx: click.Context, camera: str, limit: int, form: str) -> int:
         ),
     )
     return 0
+
+
+@command.command("timeline")
+@click.argument("camera", default="")
+@click.option("--capture", default="", help="Of this capture alone.")
+@click.option("--from", "begin", type=Moment(), default="-24h", show_default=True, help="Since then.")
+@click.option("--to", "end", type=Moment(), default="now", show_default=True, help="Until then.")
+@output.format_option
+@click.pass_context
+def timeline(ctx: click.Context, /, form: str, **search: Any) -> int:
+    """Show when there is footage, and what is missing and why."""
+    import asyncio
+
+    from vidops.runtime.recordings import RecordingsReader
+
+    found: list[Any] = list(asyncio.run(RecordingsReader(_layout(ctx)).timeline(**search)))
+    if form != "table":
+        output.data(found, form)
+        return 0
+    rows = [
+        (item["start"], (line["capture"], line["camera"], _time(item["start"]), _time(item["end"]), _what(item)))
+        for line in found
+        for item in (*line["spans"], *line["gaps"])
+    ]
+    rows.sort(key=lambda row: (row[1][0], row[0]))
+    output.table(("CAPTURE", "CAMERA", "FROM", "TO", ""), (row for _, row in rows))
+    return 0
+
+
+@command.command("export")
+@click.argument("camera")
+@click.option("--capture", default="", help="Of this capture, where several record the camera.")
+@click.option("--from", "begin", type=Moment(), required=True, help='From then: "10:00", "-15m", "2026-11-25 10:00".')
+@click.option("--to", "end", type=Moment(), default="now", show_default=True, help="To then.")
+@click.option("-o", "target", type=click.Path(dir_okay=False), required=True, help="The file: .mp4, .mkv, .mov, .ts")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_context
+def export(ctx: click.Context, /, target: str, force: bool, **search: Any) -> int:
+    """Write a span of time of CAMERA's recordings into one file, without encoding."""
+    from vidops.runtime import export as exporting
+    from vidops.runtime.index import Wanted
+    from vidops.runtime.recordings import MAX_ROWS, RecordingsReader
+
+    camera, begin, end = search["camera"], search["begin"], search["end"]
+    if end <= begin:
+        raise click.UsageError("--to must be later than --from")
+    if os.path.exists(target) and not force:
+        raise PermanentError(f"{target} is there already: name another file, or say --force")
+    layout = _layout(ctx)
+    chosen = exporting.choose(RecordingsReader(layout).finished(Wanted(limit=MAX_ROWS, **search)))
+    total = exporting.seconds_of(chosen, begin, end)
+    with output.progress(f"{camera} to {target}", total) as advance:
+        exporting.export(layout.data_dir, chosen, begin=begin, end=end, target=target, progress=advance)
+    click.echo(f"{target}: {total:.1f}s of {len(chosen)} recordings, {os.path.getsize(target)} bytes")
+    return 0
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _what(item: dict[str, Any]) -> str:
+    return f"missing: {item['reason']}" if "reason" in item else "recorded"
 
 
 @command.command("keep")
@@ -80,17 +150,15 @@ def keep(ctx: click.Context, paths: tuple[str, ...], off: bool) -> int:
 @click.pass_context
 def delete(ctx: click.Context, paths: tuple[str, ...]) -> int:
     """Delete recordings for good, kept ones too. PATHS are as `vidops recordings` lists them."""
-    from vidops.runtime.retention import remove_recording
+    from vidops.runtime import retention
 
     with _index(ctx) as index:
         for path in paths:
-            if index.find(path) is None:
-                raise _unknown(path)
             try:
-                remove_recording(index.data_dir, path)
+                if not retention.delete(index, path):
+                    raise _unknown(path)
             except OSError as error:
                 raise PermanentError(f"{path}: {error.strerror}") from None
-            index.forget([path])
     return 0
 
 

@@ -3,6 +3,7 @@
     GET  /v1/status                        what is, on both axes, with every resource
     GET  /v1/recordings?camera=&limit=     the index of segments
     GET  /v1/captures                      what records, and why the rest does not
+    POST /v1/recordings/keep   {path, kept}, /v1/recordings/delete {path}
     POST /v1/captures/<name>/start, /stop  have one that records on demand record, or stop
     POST /v1/plan   {path}                 what an apply would do
     POST /v1/apply  {path, wait, timeout}  take a file over; 422 for a bad file, 409 where it failed and was undone
@@ -30,13 +31,16 @@ from vidops.errors import StackError, VidopsError
 
 MAX_BODY = 64 * 1024
 MAX_WAIT = 3600.0
+UNKNOWN = ("UnknownCapture", "NoRecording")
 
 
 class Desk(Protocol):
-    """Captures, as people turn them on and off."""
+    """Captures and recordings, as people turn, keep and delete them."""
 
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
     async def ask(self, name: str, on: bool) -> None: ...
+    async def keep(self, path: str, kept: bool) -> None: ...
+    async def delete(self, path: str) -> None: ...
 
 
 class Control(Protocol):
@@ -78,6 +82,15 @@ def build(control: Control) -> Quart:
         rows = await control.recordings(request.args.get("camera", ""), limit)
         return {"recordings": [dict(r) for r in rows]}
 
+    @app.post("/v1/recordings/<any(keep, delete):action>")
+    async def change_recording(action: str) -> ResponseReturnValue:
+        body = await _body()
+        path, kept = body.get("path"), body.get("kept", True)
+        if not isinstance(path, str) or not isinstance(kept, bool):
+            raise BadRequestError("path must be a recording's path, kept a boolean")
+        await (control.desk.keep(path, kept) if action == "keep" else control.desk.delete(path))
+        return {"path": path}
+
     @app.get("/v1/captures")
     async def captures() -> ResponseReturnValue:
         return {"captures": [dict(row) for row in control.desk.rows()]}
@@ -116,7 +129,8 @@ def build(control: Control) -> Quart:
 
     @app.errorhandler(VidopsError)
     async def failed(error: VidopsError) -> ResponseReturnValue:
-        return problem(409, "Not applied", str(error))
+        reason = getattr(error, "reason", "")
+        return problem(404 if reason in UNKNOWN else 409, "Not done", str(error), reason=reason)
 
     @app.errorhandler(404)
     async def unknown(_: Exception) -> ResponseReturnValue:

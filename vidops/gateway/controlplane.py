@@ -9,7 +9,7 @@ from typing import Any
 
 import h11
 
-from vidops.errors import TemporaryError
+from vidops.errors import PermanentError, TemporaryError
 
 TIMEOUT = 3.0
 MAX_BYTES = 8 * 1024 * 1024
@@ -25,9 +25,24 @@ class ControlPlaneClient:
 
     async def status(self) -> Mapping[str, object]:
         """Raises `TemporaryError` (reason ControlPlaneDown) for everything that is not a good answer in time."""
+        status, answer = await self._exchange("GET", "/v1/status", b"")
+        if status != 200:
+            raise _down(f"gives no usable answer: HTTP {status}")
+        return answer
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
+        """See `ports.ControlPlane`."""
+        status, answer = await self._exchange("POST", path, json.dumps(body).encode())
+        if status >= 400:
+            reason = str(answer.get("reason") or "Refused")
+            raise PermanentError(str(answer.get("detail") or f"HTTP {status}"), reason=reason)
+        return answer
+
+    async def _exchange(self, method: str, path: str, content: bytes) -> tuple[int, Mapping[str, object]]:
         try:
             async with asyncio.timeout(self._timeout):
-                answer = json.loads(await self._get("/v1/status"))
+                status, body = await self._ask(method, path, content)
+                answer = json.loads(body)
         except TimeoutError:
             raise _down(f"does not answer within {self._timeout:g}s") from None
         except (FileNotFoundError, ConnectionError):
@@ -36,36 +51,40 @@ class ControlPlaneClient:
             raise _down(f"gives no usable answer: {error}") from None
         if not isinstance(answer, dict):
             raise _down("gives no usable answer: not a JSON object")
-        return answer
+        return status, answer
 
-    async def _get(self, path: str) -> bytes:
+    async def _ask(self, method: str, path: str, content: bytes) -> tuple[int, bytes]:
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
             connection = h11.Connection(h11.CLIENT)
             headers = [("Host", "localhost"), ("Connection", "close")]
-            request = connection.send(h11.Request(method="GET", target=path, headers=headers))
-            writer.write(request + connection.send(h11.EndOfMessage()))
+            if content:
+                headers += [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+            request = connection.send(h11.Request(method=method, target=path, headers=headers)) or b""
+            body = (connection.send(h11.Data(data=content)) or b"") if content else b""
+            writer.write(request + body + (connection.send(h11.EndOfMessage()) or b""))
             await writer.drain()
             return await _body(connection, reader)
         finally:
             writer.close()
 
 
-async def _body(connection: h11.Connection, reader: asyncio.StreamReader) -> bytes:
-    """The body of a 200, of at most MAX_BYTES; raises ValueError for anything else."""
+async def _body(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body, of at most MAX_BYTES; raises ValueError for anything else."""
     body = bytearray()
+    status = 0
     while True:
         event: Any = connection.next_event()
         if event is h11.NEED_DATA:
             connection.receive_data(await reader.read(_CHUNK))
-        elif isinstance(event, h11.Response) and event.status_code != 200:
-            raise ValueError(f"HTTP {event.status_code}")
+        elif isinstance(event, h11.Response):
+            status = event.status_code
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES} bytes")
         elif isinstance(event, h11.EndOfMessage):
-            return bytes(body)
+            return status, bytes(body)
         elif isinstance(event, h11.ConnectionClosed):
             raise ValueError("the connection ended early")
 

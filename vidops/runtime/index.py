@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
+from math import inf
 from typing import Any
 
 from vidops.resources.layout import Layout
@@ -52,6 +53,7 @@ _COLUMNS = "path, camera, capture, start, end, bytes, reason, kept, frames, code
 _INSERT = f"INTO recordings ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _ALWAYS_NOTED = ("camera", "capture", "start", "end", "reason")
 _NOTED = (*_ALWAYS_NOTED, "kept", "frames", "codec", "gap", "gap_reason")
+MAX_TIME = 1e12
 _DEPTH = 16
 _BATCH = 500
 
@@ -79,6 +81,25 @@ class Recording:
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "finished": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is searched for; empty: any. `begin` and `end`: what overlaps that time, Unix seconds."""
+
+    camera: str = ""
+    capture: str = ""
+    begin: float = 0.0
+    end: float = inf
+    limit: int = 100
+
+    def fits(self, recording: Recording) -> bool:
+        return (
+            self.camera in ("", recording.camera)
+            and self.capture in ("", recording.capture)
+            and recording.start < self.end
+            and recording.end >= self.begin
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +133,9 @@ class RecordingsIndex:
         with self._database.transaction(durable=False) as connection:
             connection.executemany(f"INSERT OR REPLACE {_INSERT}", map(_row, recordings))
 
-    def newest(self, *, camera: str = "", limit: int = 100) -> list[Recording]:
-        """By start, newest first; of one camera, where it is given."""
-        return newest(self._database.read, camera=camera, limit=limit)
+    def newest(self, wanted: Wanted = Wanted()) -> list[Recording]:
+        """By start, newest first."""
+        return newest(self._database.read, wanted)
 
     def oldest(self, capture: str, limit: int) -> list[Recording]:
         """Of those of a capture that may go, the oldest first."""
@@ -190,11 +211,17 @@ class RecordingsIndex:
             return connection.executemany(f"INSERT OR IGNORE {_INSERT}", map(_row, recordings)).rowcount
 
 
-def newest(read: Callable[..., Any], *, camera: str, limit: int) -> list[Recording]:
+def newest(read: Callable[..., Any], wanted: Wanted) -> list[Recording]:
     """The newest recordings through any function that reads rows (`read(sql, *values)`)."""
-    where = "WHERE camera = ?1" if camera else "WHERE ?1 = ''"
-    order = "ORDER BY start DESC, number DESC LIMIT ?2"
-    rows = read(f"SELECT {_COLUMNS} FROM recordings {where} {order}", camera, limit)  # noqa: S608 - constants
+    # A condition for each thing that is asked for alone, so that an index fits it.
+    conditions = ["start < ?", "end >= ?"]
+    values: list[object] = [min(wanted.end, MAX_TIME), wanted.begin]
+    for column in ("camera", "capture"):
+        if value := getattr(wanted, column):
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    where = f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, number DESC LIMIT ?"
+    rows = read(f"SELECT {_COLUMNS} FROM recordings {where}", *values, wanted.limit)  # noqa: S608 - constants
     return [_recording(row) for row in rows]
 
 

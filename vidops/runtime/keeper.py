@@ -199,19 +199,20 @@ class Keeper:
     ) -> Recording:
         """What the index is to say of a finished segment.
 
-        A name tells the second that a file was begun in. What follows in the same run begins where the one before
-        ended; the first of a run began its duration before it was last written.
+        A name tells the second that a file was begun in: for one that follows in the same run, that is when it was
+        cut, to a frame. The first of a run began its duration before it was last written.
         """
         media = inspect(path)
         start, end = float(about.start), max(float(about.start), info.st_mtime)
         before = self._end_of(capture.name)
         if media is not None and capture.realtime:
-            start = min(max(start, end - media.duration), start + NAMED_WITHIN)
-            if before is not None and before.run == about.run and abs(before.end - start) <= NAMED_WITHIN:
-                start = before.end
+            follows = before is not None and before.run == about.run
+            latest = start + (media.interval if follows else NAMED_WITHIN)
+            start = min(max(start, before.end if before and follows else end - media.duration), latest)
             end = start + media.duration
-        gap = max(0.0, start - before.end) if before is not None else 0.0
-        gap = gap if gap >= LEAST_GAP and media is not None else 0.0
+        gap = start - before.end if before is not None and media is not None else 0.0
+        if media is None or gap < LEAST_GAP + 1.5 * media.interval:
+            gap = 0.0
         why = (self._why(capture.name, start - gap, start) or capture.sparse or "Restarted") if gap else ""
         frames, codec = (media.frames, media.codec) if media else (0, "")
         return Recording(

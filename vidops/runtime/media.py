@@ -3,7 +3,7 @@
 A few reads a second of video, so that every finished segment can be looked at without starting a prober for each. Any
 bytes may come: all reading is bounded, and what cannot be understood is told as unknown, not as an error.
 
-Sources: ISO/IEC 14496-12 (fragmented MP4), RFC 9559 and RFC 8794 (Matroska).
+Sources: ISO/IEC 14496-12 (fragmented MP4), RFC 9559 and RFC 8794 (Matroska); transport streams: `media_ts`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from vidops.runtime.media_ts import TransportStream
 
 MOST_ELEMENTS = 300_000
 """Heads that are read of one file: three hours at 30 frames a second in Matroska, days in MP4."""
@@ -29,6 +31,11 @@ class Media:
     duration: float
     codec: str
 
+    @property
+    def interval(self) -> float:
+        """Seconds from one frame to the next, on average."""
+        return self.duration / max(1, self.frames)
+
 
 class _GaveUpError(Exception):
     """No such container, or more of it than is looked at."""
@@ -45,6 +52,8 @@ def inspect(path: str) -> Media | None:
         start = os.pread(descriptor, 12, 0)
         if start.startswith(b"\x1a\x45\xdf\xa3"):
             return _Matroska(descriptor, size).read()
+        if start[:1] == b"\x47":
+            return _transport_stream(descriptor, size)
         if start[4:8] in (b"ftyp", b"moov", b"styp"):
             return _Mp4(descriptor, size).read()
     except (OSError, _GaveUpError, struct.error):
@@ -52,6 +61,17 @@ def inspect(path: str) -> Media | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _transport_stream(descriptor: int, size: int) -> Media | None:
+    stream = TransportStream()
+    stream.read(descriptor, size)
+    return _media(stream.frames, stream.span, stream.codec)
+
+
+def _media(frames: int, span: float, codec: str) -> Media | None:
+    """`span`: from the first frame to the last, which lasts as long as the others do."""
+    return Media(frames, span * frames / max(1, frames - 1), codec) if frames else None
 
 
 @dataclass
@@ -80,9 +100,9 @@ class _Mp4(_Reader):
     default_duration: int = 0
     frames: int = 0
     begin: int | None = None
-    end: int = 0
+    last: int = 0
     pending: list[tuple[int, int, int]] = field(default_factory=list)
-    """Of a fragment whose pictures have not been seen yet: begin, duration, frames."""
+    """Of a fragment whose pictures have not been seen yet: when its first and last frame begin, and how many it has."""
 
     def read(self) -> Media | None:
         for kind, body, end in self.boxes(0, self.size):
@@ -95,13 +115,13 @@ class _Mp4(_Reader):
                 self.take()
         if not self.timescale or self.begin is None:
             return None
-        return Media(self.frames, (self.end - self.begin) / self.timescale, self.codec)
+        return _media(self.frames, (self.last - self.begin) / self.timescale, self.codec)
 
     def take(self) -> None:
-        for begin, duration, frames in self.pending:
+        for begin, last, frames in self.pending:
             self.frames += frames
             self.begin = begin if self.begin is None else min(self.begin, begin)
-            self.end = max(self.end, begin + duration)
+            self.last = max(self.last, last)
         self.pending = []
 
     def boxes(self, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -160,7 +180,8 @@ class _Mp4(_Reader):
                 yield from self.run_of(body, last)
 
     def run_of(self, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Begin, duration and frames of each run of the video track."""
+        """Of each run of the video track, see `pending`. What the last frame is said to last is not believed: a
+        live writer does not know it yet."""
         begin, default = 0, self.default_duration
         for kind, body, last in self.boxes(position, end):
             data = self.at(body, _HEAD)
@@ -174,18 +195,19 @@ class _Mp4(_Reader):
                 begin = int.from_bytes(data[4:12] if data[:1] == b"\x01" else data[4:8])
             elif kind == b"trun":
                 count = int.from_bytes(data[4:8])
-                duration = self.durations(body, last, flags, count) if flags & 0x100 else count * default
-                yield begin, duration, count
-                begin += duration
+                each = self.durations(body, last, flags, count) if flags & 0x100 else [default] * min(count, 1 << 20)
+                if each:
+                    yield begin, begin + sum(each[:-1]), count
+                    begin += sum(each)
 
-    def durations(self, body: int, last: int, flags: int, count: int) -> int:
-        """The sum of a run's own durations."""
+    def durations(self, body: int, last: int, flags: int, count: int) -> list[int]:
+        """A run's own durations."""
         each = 4 * bin(flags & 0xF00).count("1")
         place = body + 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
         if count * each > min(last - place, _LARGEST_TABLE):
             raise _GaveUpError
         table = self.at(place, count * each)
-        return sum(int.from_bytes(table[i : i + 4]) for i in range(0, len(table), each))
+        return [int.from_bytes(table[i : i + 4]) for i in range(0, len(table), each)]
 
 
 # -- Matroska --------------------------------------------------------------------------------------------------
@@ -207,12 +229,8 @@ class _Matroska(_Reader):
 
     def read(self) -> Media | None:
         self.walk(0, self.size)
-        if not self.frames:
-            return None
         first, last = self.times
-        span = (last - first) * self.scale / 1e9
-        # The last frame lasts as long as the others do.
-        return Media(self.frames, span * self.frames / max(1, self.frames - 1), self.codec)
+        return _media(self.frames, (last - first) * self.scale / 1e9, self.codec)
 
     def walk(self, position: int, end: int) -> None:
         """Masters are entered where they stand: a live stream's have no known end, so theirs is the next sibling."""

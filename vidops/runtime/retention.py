@@ -62,6 +62,15 @@ def _remove(data_dir: str, clip: Clip, report: Cleared) -> bool:
     return True
 
 
+def delete(index: RecordingsIndex, path: str) -> bool:
+    """Remove one recording, kept or not; whether there was such a one. Raises `OSError`, `TemporaryError`."""
+    if index.find(path) is None:
+        return False
+    remove_recording(index.data_dir, path)
+    index.forget([path])
+    return True
+
+
 def remove_recording(data_dir: str, path: str) -> None:
     """Remove a recording and the directories that are empty without it; that it is gone already is fine.
 

@@ -1,6 +1,13 @@
-"""`/v1/recordings`: the list of recordings as JSON, and below it the files themselves, growing ones included.
+"""`/v1/recordings`: recordings as JSON, as a timeline, as a playlist; below it the files, growing ones included.
 
-Raw ASGI, since files are sent with ranges (players seek) and chunk by chunk.
+    GET    ?camera=&capture=&from=&to=&limit=    the list, newest first
+    GET    ?view=timeline&from=&to=              when there is footage, and what is missing and why
+    GET    ?view=hls&camera=&capture=&from=&to=  a playlist (HLS) of what was recorded then
+    GET    /<path>                               a file; ?thumbnail=WIDTH its first picture
+    POST   /<path>?keep=true|false               have retention leave it alone, or not any more
+    DELETE /<path>                               delete it
+
+Times are Unix seconds or ISO 8601. Raw ASGI, since files are sent with ranges (players seek) and chunk by chunk.
 """
 
 from __future__ import annotations
@@ -20,44 +27,42 @@ from vidops.api import (
     header,
     query,
     respond,
-    respond_json,
     respond_problem,
 )
+from vidops_plugins.handlers.footage import change, listed, thumbnail
 from vidops_plugins.handlers.ranges import Range, parse_range
 
-MAX_LIMIT = 1000
 CHUNK = 256 * 1024
 SPOOL = ".spool"
 _TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".ts": "video/mp2t", ".jpg": "image/jpeg"}
 
 
 class Recordings(Options):
-    """Recordings: `?camera=` and `?limit=` choose from the list; `/<path>` of one in it is its file."""
+    """Recordings: lists, timelines, playlists, files and thumbnails."""
+
+    writable: bool = False
+    """Whether recordings may be kept from retention and deleted here, by whoever the route's chain lets in."""
 
 
 def build(options: Recordings, context: GatewayContext) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        rest = str(scope.get("vidops.rest", ""))
+        allowed = ["GET", "HEAD", *(["POST", "DELETE"] if options.writable and rest else [])]
         if scope["type"] != "http":
             await respond_problem(scope, send, 400, "this is no WebSocket")
-        elif scope["method"] not in ("GET", "HEAD"):
-            allow = [(b"allow", b"GET, HEAD")]
-            await respond_problem(scope, send, 405, "this path answers GET, HEAD", headers=allow)
-        elif rest := scope["vidops.rest"]:
+        elif scope["method"] not in allowed:
+            allow = [(b"allow", ", ".join(allowed).encode())]
+            await respond_problem(scope, send, 405, f"this path answers {', '.join(allowed)}", headers=allow)
+        elif scope["method"] in ("POST", "DELETE"):
+            await change(scope, send, context, rest)
+        elif rest and "thumbnail" in query(scope):
+            await thumbnail(scope, send, context, rest)
+        elif rest:
             await _file(scope, send, context.layout.data_dir, rest)
         else:
-            await _list(scope, send, context)
+            await listed(scope, send, context)
 
     return app
-
-
-async def _list(scope: Scope, send: Send, context: GatewayContext) -> None:
-    asked = query(scope)
-    text = asked.get("limit", "100")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
-        await respond_problem(scope, send, 400, f"limit is a number from 1 to {MAX_LIMIT}")
-        return
-    rows = await context.recordings.list(camera=asked.get("camera", ""), limit=int(text))
-    await respond_json(scope, send, {"recordings": [dict(row) for row in rows]})
 
 
 async def _file(scope: Scope, send: Send, root: str, path: str) -> None:
