@@ -34,6 +34,11 @@ DEFAULTS = {
 }
 FLAGS = {"on_exit": "`--on-exit` of `vidops run`"}
 
+PAGES = {"Match": "sources.md"} | dict.fromkeys(
+    ("Segment", "ScheduleOptions", "RetentionOptions", "Encoding", "Overlay", "Audio"), "captures.md"
+)
+TITLES = {"ScheduleOptions": "schedule", "RetentionOptions": "retention", "Encoding": "codec"}
+
 Schema = Mapping[str, Any]
 
 
@@ -50,6 +55,7 @@ def pages() -> dict[str, str]:
         "loopback-nodes.md": nodes(schema, catalogue),
         "middleware.md": middleware(schema, catalogue),
         "handlers.md": handlers(schema, catalogue),
+        "hooks.md": hooks(schema, catalogue),
     }
 
 
@@ -168,6 +174,7 @@ def _title(definition: str) -> str:
         "OnDemandOptions": "on_demand",
         "SecretRef": "Secret references",
         "TLS": "tls",
+        **TITLES,
     }.get(definition, definition.lower())
 
 
@@ -193,7 +200,25 @@ def captures(schema: Schema, catalogue: Catalogue) -> str:
     entries = schema["properties"]["captures"]["anyOf"][0]["additionalProperties"]
     intro = "`type: <name>` in an entry of `captures`. `segments` is taken where none is given.\n"
     more = ["## segment\n\nAn entry's `segment`.\n", _options(schema["$defs"]["Segment"])]
+    for title, name in (
+        ("schedule", "ScheduleOptions"),
+        ("retention", "RetentionOptions"),
+        ("codec", "Encoding"),
+        ("overlay", "Overlay"),
+        ("audio", "Audio"),
+    ):
+        definition = schema["$defs"][name]
+        more += [f"## {title}\n\n{definition['description']}\n", _options(definition)]
     return _types("Captures", intro, catalogue.captures, _arms(entries, schema), more)
+
+
+def hooks(schema: Schema, catalogue: Catalogue) -> str:
+    entries = schema["properties"]["hooks"]["anyOf"][0]["additionalProperties"]
+    intro = (
+        "`type: <name>` in an entry of `hooks`: who is told of what happens. Each has a queue of its own; see "
+        "[how to be told](../how-to/be-told.md), with what is in an event.\n"
+    )
+    return _types("Hooks", intro, catalogue.hooks, _arms(entries, schema))
 
 
 def nodes(schema: Schema, catalogue: Catalogue) -> str:
@@ -266,7 +291,7 @@ def words(schema: Schema) -> str:
         if name == "Variable":
             return ""
         anchor = _title(name).lower().replace(" ", "-")
-        page = {"Match": "sources.md", "Segment": "captures.md"}.get(name, "stack-file.md")
+        page = PAGES.get(name, "stack-file.md")
         return f"[{_title(name)}]({page}#{anchor})"
     if "const" in schema:
         return f"`{schema['const']}`"

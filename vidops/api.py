@@ -37,6 +37,9 @@ from vidops.resources.catalogue import (
     CaptureContext,
     CaptureType,
     Closing,
+    Deliver,
+    EventHookContext,
+    EventHookType,
     GatewayContext,
     HandlerType,
     Message,
@@ -54,7 +57,7 @@ from vidops.resources.catalogue import (
 )
 from vidops.resources.layout import Layout
 from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, Program, SecretRef
-from vidops.stack.model import CameraName, Capture, Device, Mode, Node
+from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
 
 __all__ = [
@@ -71,10 +74,14 @@ __all__ = [
     "CaptureType",
     "Closing",
     "ControlPlane",
+    "Deliver",
     "Device",
     "DeviceFacts",
     "Direct",
     "Duration",
+    "EventHook",
+    "EventHookContext",
+    "EventHookType",
     "Frame",
     "FrameSubscription",
     "GatewayContext",

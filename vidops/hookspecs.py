@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from vidops.resources.catalogue import CaptureType, HandlerType, MiddlewareType, NodeType, SourceType
+from vidops.resources.catalogue import CaptureType, EventHookType, HandlerType, MiddlewareType, NodeType, SourceType
 
 PROJECT = "vidops"
 
@@ -43,3 +43,8 @@ def vidops_middleware() -> Sequence[MiddlewareType]:  # type: ignore[empty-body]
 @hookspec
 def vidops_handlers() -> Sequence[HandlerType]:  # type: ignore[empty-body]
     """Ends of a route: `handler: {type: <name>}`."""
+
+
+@hookspec
+def vidops_event_hooks() -> Sequence[EventHookType]:  # type: ignore[empty-body]
+    """Ways to tell of events: `type: <name>` in an entry of `hooks`."""

@@ -35,11 +35,18 @@ MOST_TROUBLES = 10
 class Footage:
     """`in_use()` gives the stacks whose recordings matter now: the one in force and one that is being taken over.
 
-    `why(capture, begin, end)` says what kept a capture from recording then.
+    `why(capture, begin, end)` says what kept a capture from recording then; `tell(event, **facts)` is told of files
+    that begin and of those that are finished.
     """
 
-    def __init__(self, in_use: Callable[[], Sequence[Compiled]], why: Callable[[str, float, float], str]) -> None:
+    def __init__(
+        self,
+        in_use: Callable[[], Sequence[Compiled]],
+        why: Callable[[str, float, float], str],
+        tell: Callable[..., None],
+    ) -> None:
         self._in_use = in_use
+        self._tell = tell
         self._why = why
         self._keepers: dict[str, Keeper] = {}
         self._sweeps: dict[str, Sweep] = {}
@@ -82,6 +89,11 @@ class Footage:
         for directory, keeper in list(self._keepers.items()):
             mine = [c for c in captures.values() if c.spool.startswith(f"{directory}/")]
             sweep = self._sweeps[directory] = await asyncio.to_thread(keeper.sweep, mine)
+            for path, capture in sweep.begun:
+                self._tell("segment_create", camera=capture.camera, capture=capture.entry, file=path)
+            for recording in sweep.finished:
+                facts = {**recording.to_json(), "capture": recording.capture.partition(".")[0]}
+                self._tell("segment_complete", **facts, file=f"{directory}/{recording.path}")
             if sweep.stale and directory not in self._comparing:
                 # Beside the sweeps: what grows must go on being synced however long it takes.
                 self._comparing[directory] = self._tasks.start(

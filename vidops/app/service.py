@@ -17,6 +17,7 @@ from typing import Any
 from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words
 from vidops.app.captures import CaptureDesk
 from vidops.app.footage import Footage
+from vidops.app.hooks import EventHooks, tell_of_camera
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
@@ -85,7 +86,8 @@ class Service:
         self.supervisor = Supervisor(self.layout)
         self.hub = HubClient(self.layout)
         self.devices = UdevDevices()
-        self.footage = Footage(self._stacks_in_use, self._why_not_recorded)
+        self.hooks = EventHooks(catalogue)
+        self.footage = Footage(self._stacks_in_use, self._why_not_recorded, self.hooks.tell)
         self.state = State(self.layout)
         self.host = Host(
             layout=self.layout,
@@ -100,6 +102,7 @@ class Service:
             grown=self.footage.grown,
             probe=self.hub.snapshot,
             last_words=partial(last_words, self.layout),
+            hooks=self.hooks,
         )
         self.engine = Engine(
             host=self.host,
@@ -192,6 +195,7 @@ class Service:
             await daemon.shutdown(self.layout)
         # What the recorders finished on their way out is filed before the lights go off.
         await self.footage.close()
+        await self.hooks.close()
         await asyncio.to_thread(self.state.close)
 
     async def _stop_recorders(self) -> None:
@@ -214,17 +218,13 @@ class Service:
         async for event in self.supervisor.events():
             if event.state == RESYNC:
                 self.lost.set()
-                await self._resync()
+                try:
+                    await self.observer.resync()
+                except TemporaryError:
+                    self.observer.states = {}
                 continue
             self.observer.heard(event)
             self.engine.healer.heard(event)
-
-    async def _resync(self) -> None:
-        """Read every program's state anew; where that is not to be had, none is known."""
-        try:
-            await self.observer.resync()
-        except TemporaryError:
-            self.observer.states = {}
 
     async def _revive(self) -> None:
         """Whenever the event stream broke: make sure that a supervisord runs, and that it runs everything."""
@@ -244,8 +244,7 @@ class Service:
                 self.lost.set()
 
     async def _observe(self) -> None:
-        """Look whenever something may have changed, and every second for what changes with time alone; what turned
-        is logged and remembered."""
+        """Look whenever something may have changed, and every second; what turned is logged and remembered."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(OBSERVE_EVERY):
@@ -259,6 +258,7 @@ class Service:
                     await self.supervisor.signal(program, "KILL")
             turns, self.turns = self.turns, []
             for ref, before, after in turns:
+                tell_of_camera(self.hooks.tell, ref, before, after)
                 was = f"{before.health}/{before.reason} -> " if before.reason else ""
                 text = f"{was}{after.health}/{after.reason}: {after.message}".rstrip(": ")
                 log.log(logging.INFO if after.health is Health.HEALTHY else logging.WARNING, "%s: %s", ref, text)

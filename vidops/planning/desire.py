@@ -23,6 +23,7 @@ from vidops.resources.specs import (
     CaptureSpec,
     Entry,
     GatewaySpec,
+    HookSpec,
     HubSpec,
     LoopbackSpec,
     OnDemand,
@@ -62,6 +63,7 @@ def desire(d: Desire) -> tuple[Resource, ...]:
     cameras = [r.spec.camera for r in found if isinstance(r.spec, SourceSpec)]
     found.extend(_captures(d, problems, cameras))
     found.extend(_gateways(d, problems))
+    found.extend(_hooks(d))
     if problems:
         raise StackError(problems)
     return tuple(found)
@@ -212,6 +214,21 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             drain_timeout=entry.drain_timeout,
         )
         yield _resource(d, Ref("gateway", name), spec, ("gateways", name), HUB)
+
+
+def _hooks(d: Desire) -> Iterator[Resource]:
+    for name, entry in d.stack.hooks.items():
+        spec = HookSpec(
+            type=entry.type,
+            on=tuple(entry.on),
+            cameras=entry.cameras,
+            captures=entry.captures,
+            timeout=entry.timeout,
+            attempts=entry.attempts,
+            options=entry.model_dump(mode="json", by_alias=True),
+            base_dir=d.base_dir,
+        )
+        yield _resource(d, Ref("hook", name), spec, ("hooks", name))
 
 
 def _expand(d: Desire, chain: Sequence[Any]) -> Iterator[Entry]:

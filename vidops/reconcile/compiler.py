@@ -108,7 +108,13 @@ class Compiler:
         )
 
 
-KIND_OF_SECTION = {"devices": "source", "captures": "capture", "loopbacks": "loopback", "gateways": "gateway"}
+KIND_OF_SECTION = {
+    "devices": "source",
+    "captures": "capture",
+    "loopbacks": "loopback",
+    "gateways": "gateway",
+    "hooks": "hook",
+}
 
 
 def _entry(problem: Problem) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from vidops.errors import PermanentError, TemporaryError
 from vidops.planning.plan import Applied
 from vidops.reconcile.host import Host, until
 from vidops.resources.resource import JSON, Resource, fingerprint
-from vidops.resources.specs import CaptureSpec, GatewaySpec, HubSpec, LoopbackSpec, Program, SourceSpec
+from vidops.resources.specs import CaptureSpec, GatewaySpec, HookSpec, HubSpec, LoopbackSpec, Program, SourceSpec
 
 HUB_START_TIMEOUT = 15.0
 SETTLE = 1.0
@@ -221,6 +221,22 @@ class GatewayDriver(ProgramDriver):
         self.host.files.remove(self.host.layout.gateway_file(applied.ref.name))
 
 
+class HookDriver:
+    """A hook. It lives in this very process."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def apply(self, resource: Resource) -> None:
+        self.host.hooks.set(resource.ref.name, cast(HookSpec, resource.spec))
+
+    async def delete(self, applied: Applied) -> None:
+        self.host.hooks.remove(applied.ref.name)
+
+    async def ready(self, resource: Resource) -> None:
+        """It is, as soon as it is known."""
+
+
 def drivers(host: Host) -> dict[str, Driver]:
     """One driver a kind."""
     return {
@@ -229,6 +245,7 @@ def drivers(host: Host) -> dict[str, Driver]:
         "loopback": ProgramDriver(host),
         "capture": CaptureDriver(host),
         "gateway": GatewayDriver(host),
+        "hook": HookDriver(host),
     }
 
 

@@ -12,7 +12,7 @@ from vidops.planning.activity import Pause
 from vidops.ports import Clock, Processes, ProcessState
 from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON
-from vidops.resources.specs import CaptureSpec, Program
+from vidops.resources.specs import CaptureSpec, HookSpec, Program
 
 
 class ProgramFiles(Protocol):
@@ -47,6 +47,26 @@ class GatewayControl(Protocol):
     async def __call__(self, gateway: str, request: JSON) -> JSON: ...
 
 
+class Hooks(Protocol):
+    """Who is told of events."""
+
+    def set(self, name: str, spec: HookSpec) -> None:
+        """Know a hook, or know it anew. Raises `PermanentError` where it cannot be built."""
+
+    def remove(self, name: str) -> None: ...
+    def report(self, name: str) -> JSON:
+        """`delivered, failed, dropped, waiting`, and `error`: why the newest try failed; empty where it did not."""
+
+
+class NoHooks:
+    """Nobody is told."""
+
+    def set(self, name: str, spec: HookSpec) -> None: ...
+    def remove(self, name: str) -> None: ...
+    def report(self, name: str) -> JSON:
+        return {}
+
+
 @dataclass
 class Host:
     """All effects, and which programs are wanted running: those alone are started again when they end."""
@@ -71,6 +91,7 @@ class Host:
     """What a program's log ends with: why it ended. Blocking; empty where it says nothing."""
     pause_of: Callable[[str, CaptureSpec], Pause | None] = lambda _name, _spec: None
     """Why a capture is not to record now; None where it is."""
+    hooks: Hooks = field(default_factory=NoHooks)
     wanted: set[str] = field(default_factory=set)
 
     async def state_of(self, program: str) -> ProcessState | None:

@@ -14,7 +14,7 @@ from vidops.reconcile.engine import Engine
 from vidops.reconcile.status import Seen, overall, status_of, to_json
 from vidops.resources.conditions import Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
-from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
+from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec
 
 UNKNOWN = Status()
 REMEMBERED = 5000
@@ -104,6 +104,8 @@ class Observer:
             camera = cameras.get(spec.camera)
             restarts = int((camera or {}).get("restarts", 0))
             return Seen(process, camera, restarts=restarts, failure=failure, facts=dict(camera or {}))
+        if isinstance(spec, HookSpec):
+            return Seen(failure=failure, facts=self.engine.host.hooks.report(ref.name))
         patient = self.engine.healer.patients.get(ref.program)
         seen = Seen(
             process=process,

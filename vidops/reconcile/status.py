@@ -13,7 +13,7 @@ from vidops.reconcile.apply import Failure
 from vidops.resources.conditions import Condition, Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.restart import Backoff, RestartPolicy
-from vidops.resources.specs import CaptureSpec, LoopbackSpec, SourceSpec
+from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec
 
 HEALTH_OF_CAMERA = {
     "Idle": Health.HEALTHY,
@@ -79,6 +79,9 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
         # A full disk is nobody's wish.
         health = Health.DEGRADED if seen.pause.reason == "DiskFull" else Health.SUSPENDED
         return health, seen.pause.reason, seen.pause.message
+    if isinstance(spec, HookSpec):
+        error = str(seen.facts.get("error") or "")
+        return (Health.DEGRADED, "NotDelivered", error) if error else (Health.HEALTHY, "Listening", "")
     process = seen.process
     if process is None or process.stopped:
         policy: RestartPolicy = getattr(spec, "restart", RestartPolicy())

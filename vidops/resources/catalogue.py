@@ -125,6 +125,35 @@ class CaptureType:
     summary: str = ""
 
 
+# -- hooks -----------------------------------------------------------------------------------------------------
+
+Deliver = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""Hands one event on. Raises `TemporaryError` where another try may help, `PermanentError` where none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventHookContext:
+    """What a hook may know when it is built, in the control plane. `secret(ref)` resolves a reference."""
+
+    hook: str
+    base_dir: str
+    secret: Callable[[SecretRef], str]
+
+
+@dataclass(frozen=True, slots=True)
+class EventHookType:
+    """`type: <name>` in an entry of `hooks`. `options` subclasses `stack.model.EventHook`.
+
+    `build(options, context)` gives what delivers an event (JSON, see docs/reference). It is called one at a time for a
+    hook, with a timeout, and again after a pause where it fails; other hooks and the control plane never wait for it.
+    """
+
+    name: str
+    options: type[Any]
+    build: Callable[[Any, EventHookContext], Deliver]
+    summary: str = ""
+
+
 # -- loopback graphs -------------------------------------------------------------------------------------------
 
 
@@ -222,7 +251,7 @@ class HandlerType:
     summary: str = ""
 
 
-PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType
+PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType | EventHookType
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +275,7 @@ class Catalogue:
         "node": NodeType,
         "middleware": MiddlewareType,
         "handler": HandlerType,
+        "hook": EventHookType,
     }
 
     sources: Mapping[str, SourceType] = field(default_factory=dict)
@@ -253,6 +283,7 @@ class Catalogue:
     nodes: Mapping[str, NodeType] = field(default_factory=dict)
     middleware: Mapping[str, MiddlewareType] = field(default_factory=dict)
     handlers: Mapping[str, HandlerType] = field(default_factory=dict)
+    hooks: Mapping[str, EventHookType] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
 
     @classmethod
@@ -267,6 +298,7 @@ class Catalogue:
             nodes=tables[NodeType],
             middleware=tables[MiddlewareType],
             handlers=tables[HandlerType],
+            hooks=tables[EventHookType],
             plugins=tuple(plugins),
         )
 

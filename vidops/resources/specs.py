@@ -174,6 +174,19 @@ class GatewaySpec(Spec):
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
 
 
+class HookSpec(Spec):
+    """Who is told of what happens, by the control plane itself: it has no process. `timeout`: seconds."""
+
+    type: Annotated[str, Impact.LIVE]
+    on: Annotated[tuple[str, ...], Impact.LIVE]
+    cameras: Annotated[str, Impact.LIVE] = "*"
+    captures: Annotated[str, Impact.LIVE] = "*"
+    timeout: Annotated[float, Impact.LIVE] = 10.0
+    attempts: Annotated[int, Impact.LIVE] = 5
+    options: Annotated[JSON, Impact.LIVE] = Field(default_factory=dict)
+    base_dir: Annotated[str, Impact.LIVE] = ""
+
+
 Handover = Literal["exclusive", "overlap"]
 
 
@@ -199,6 +212,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="loopback", spec=LoopbackSpec, wave=2, handover="exclusive"),
         Kind(name="capture", spec=CaptureSpec, wave=3, handover="exclusive"),
         Kind(name="gateway", spec=GatewaySpec, wave=4, handover="overlap"),
+        Kind(name="hook", spec=HookSpec, wave=4, handover="exclusive"),
     )
 }
 

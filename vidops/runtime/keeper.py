@@ -49,10 +49,12 @@ class Trouble:
 class Sweep:
     """What one sweep did.
 
-    `removed`: files without a picture. `troubles` repeat until they are over. `stale`: the index may not say what
-    is on disk (at a start, after it was lost or corrupt), until `Keeper.reconcile` was called and had no trouble.
+    `begun`: files that a recorder has just made. `removed`: files without a picture. `troubles` repeat until they are
+    over. `stale`: the index may not say what is on disk (at a start, after it was lost or corrupt), until
+    `Keeper.reconcile` was called and had no trouble.
     """
 
+    begun: list[tuple[str, CaptureFiles]] = field(default_factory=list)
     finished: list[Recording] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
@@ -155,6 +157,8 @@ class Keeper:
                 info = os.stat(path)
                 if about.run not in ended:
                     ended[about.run] = not run_is_alive(about.run)
+                if path not in self._growing and not ended[about.run]:
+                    report.begun.append((path, capture))
                 self._sync_growth(path, capture, info, leftover=ended[about.run])
                 if ended[about.run] or not _is_open(about.run, info):
                     reason = ENDED if ended[about.run] else COMPLETE

@@ -17,7 +17,14 @@ from vidops import hookspecs
 from vidops.resources.catalogue import Catalogue, PluginInfo, PluginType
 from vidops.resources.resource import JSON
 
-HOOKS = ("vidops_sources", "vidops_captures", "vidops_loopback_nodes", "vidops_middleware", "vidops_handlers")
+HOOKS = (
+    "vidops_sources",
+    "vidops_captures",
+    "vidops_loopback_nodes",
+    "vidops_middleware",
+    "vidops_handlers",
+    "vidops_event_hooks",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,25 @@ class Capture(Options):
         return self
 
 
+Event = Literal["segment_create", "segment_complete", "camera_lost", "camera_found"]
+
+
+class EventHook(Options):
+    """Tells somebody of what happens. The subclass narrows `type`."""
+
+    type: str
+    on: Annotated[list[Event], Field(min_length=1)]
+    """What is told of: a file begins or is finished, a camera is lost (unplugged, failing) or found again."""
+    cameras: Annotated[str, Field(min_length=1, max_length=100)] = "*"
+    """Of cameras whose names fit this glob."""
+    captures: Annotated[str, Field(min_length=1, max_length=100)] = "*"
+    """Of captures whose names fit this glob; a loss or a find of a camera has none."""
+    timeout: PositiveDuration = "10s"  # type: ignore[assignment]
+    """How long one try may take."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    """Tries of one event, with pauses that double from a second to a minute."""
+
+
 class Node(Options):
     """A node of a loopback graph. The subclass narrows `type`; filters and sinks have `in`."""
 

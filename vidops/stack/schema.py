@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, create_model
 
 from vidops.resources.catalogue import Catalogue, Options
 from vidops.stack.json_schema import publish
-from vidops.stack.model import TLS, Capture, Device, Gateway, Loopback, Node, Route, StackBase
+from vidops.stack.model import TLS, Capture, Device, EventHook, Gateway, Loopback, Node, Route, StackBase
 from vidops.stack.scalars import Name
 from vidops.stack.tagged import OrEmpty, Tagged
 
@@ -39,6 +39,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
     captures = _Choices(catalogue.captures.values(), Capture, "type", DEFAULT_CAPTURE)
     capture = Tagged("type", "capture type", captures, DEFAULT_CAPTURE)
     node = Tagged("type", "node type", _Choices(catalogue.nodes.values(), Node, "type"))
+    hook = Tagged("type", "hook", _Choices(catalogue.hooks.values(), EventHook, "type"))
     links = _Choices(catalogue.middleware.values(), Options, "type")
     link = Tagged("type", "middleware", links, names=True, known=tuple(links))
     handler = Tagged("type", "handler", _Choices(catalogue.handlers.values(), Options, "type"))
@@ -77,6 +78,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
         loopbacks=_section(loopback, "Graphs that make virtual cameras out of cameras."),
         middleware=_section(list[Annotated[Any, link]], "Named chains. The order in the list is that of the request."),
         gateways=_section(gateway, "HTTP servers."),
+        hooks=_section(Annotated[Any, hook], "Who is told of what happens."),
     )
 
 
