@@ -74,12 +74,20 @@ def cli() -> str:
         command = root.get_command(context, name)
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context)
-        usage = " ".join(["vidops", name, *command.collect_usage_pieces(inner)])
-        told = " ".join((command.help or "").split())
-        parts.append(
-            f"## vidops {name}\n\n```text\n{usage}\n```\n\n{told}\n\n{_parameters(command, inner)}".rstrip() + "\n"
-        )
+        parts.append(_command("##", f"vidops {name}", command, inner))
+        for word in command.list_commands(inner) if isinstance(command, click.Group) else ():
+            below = command.get_command(inner, word)
+            assert below is not None
+            deeper = click.Context(below, info_name=word, parent=inner)
+            parts.append(_command("###", f"vidops {name} {word}", below, deeper))
     return "\n".join(parts)
+
+
+def _command(mark: str, title: str, command: click.Command, context: click.Context) -> str:
+    usage = " ".join([title, *command.collect_usage_pieces(context)])
+    told = " ".join((command.help or "").split())
+    text = f"{mark} {title}\n\n```text\n{usage}\n```\n\n{told}\n\n{_parameters(command, context)}"
+    return text.rstrip() + "\n"
 
 
 def _parameters(command: click.Command, context: click.Context) -> str:

@@ -15,6 +15,7 @@ NAMES = (
     "captures.md",
     "cli.md",
     "handlers.md",
+    "hooks.md",
     "loopback-nodes.md",
     "middleware.md",
     "settings.md",
