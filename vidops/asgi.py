@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl
 
 from vidops.resources.catalogue import Receive, Scope, Send
@@ -122,3 +124,84 @@ def query(scope: Scope) -> Mapping[str, str]:
     not looked at."""
     text = b"&".join(scope["query_string"].split(b"&", 100)[:100]).decode("latin-1")
     return dict(parse_qsl(text, keep_blank_values=True))
+
+
+# -- who asks, and what they may ---------------------------------------------------------------------------------
+
+USER = "vidops.user"
+TENANT = "vidops.tenant"
+GRANTS = "vidops.grants"
+"""Keys of the scope: a `User` behind authentication, a `Tenant` behind `tenant`, `Grants` behind `authorize`."""
+
+Action = Literal["streams", "controls", "recordings", "edits"]
+ACTIONS: tuple[Action, ...] = ("streams", "controls", "recordings", "edits")
+"""What is done with a camera: its pictures are looked at; it is started, stopped, set; its recordings are looked at;
+recordings are kept and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks. `via` is the middleware that found out; `claims` what its token or session says besides."""
+
+    name: str
+    roles: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """On whose behalf. `devices`: globs over names of cameras; what fits none of them is not there for this tenant."""
+
+    name: str
+    devices: tuple[str, ...] = ()
+
+    def has(self, camera: str) -> bool:
+        return any(fnmatchcase(camera, glob) for glob in self.devices)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Some actions on the cameras that one of the globs fits."""
+
+    actions: frozenset[str]
+    devices: tuple[str, ...]
+
+    def covers(self, action: str, camera: str) -> bool:
+        return action in self.actions and any(fnmatchcase(camera, glob) for glob in self.devices)
+
+
+Grants = Sequence[Sequence[Grant]]
+"""One entry of each `authorize` in the chain: every one of them has to grant."""
+
+
+def user_of(scope: Scope) -> User | None:
+    found: User | None = scope.get(USER)
+    return found
+
+
+def tenant_of(scope: Scope) -> Tenant | None:
+    found: Tenant | None = scope.get(TENANT)
+    return found
+
+
+def may_do(scope: Scope, action: Action, camera: str) -> bool:
+    """Whether this request may do that with the camera; true where no tenant and no `authorize` restricts.
+
+    Handlers answer what may not be done as if there were no such camera: 404, or left out of a list.
+    """
+    tenant = tenant_of(scope)
+    if tenant is not None and not tenant.has(camera):
+        return False
+    grants: Grants = scope.get(GRANTS, ())
+    return all(any(grant.covers(action, camera) for grant in one) for one in grants)
+
+
+def may_see(scope: Scope, camera: str) -> bool:
+    """Whether this request may know that the camera exists: where it may do anything with it."""
+    return any(may_do(scope, action, camera) for action in ACTIONS)
+
+
+def restricted(scope: Scope) -> bool:
+    """Whether anything keeps cameras from this request: what is told of the whole host is then not for it."""
+    return TENANT in scope or GRANTS in scope
