@@ -15,16 +15,11 @@ def vidops_handlers():
 """
 
 from vidops.asgi import (
-    ACTIONS,
     DIRECT,
     GRANTS,
     TENANT,
     USER,
-    Action,
     Direct,
-    Grant,
-    Tenant,
-    User,
     direct_of,
     header,
     json_bytes,
@@ -67,10 +62,12 @@ from vidops.resources.catalogue import (
     SourceBuild,
     SourceContext,
     SourceType,
+    TenantDirectoryType,
 )
+from vidops.resources.identity import ACTIONS, Action, Grant, Tenant, TenantContext, TenantDirectory, User
 from vidops.resources.layout import Layout
 from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, Program, SecretRef
-from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node
+from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node, TenantDirectoryOptions
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
 
 __all__ = [
@@ -129,6 +126,10 @@ __all__ = [
     "SourceType",
     "TemporaryError",
     "Tenant",
+    "TenantContext",
+    "TenantDirectory",
+    "TenantDirectoryOptions",
+    "TenantDirectoryType",
     "User",
     "VideoSize",
     "VidopsError",

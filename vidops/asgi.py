@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from vidops.resources.catalogue import Receive, Scope, Send
+from vidops.resources.identity import ACTIONS, Action, Grant, Tenant, User
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -132,44 +131,6 @@ USER = "vidops.user"
 TENANT = "vidops.tenant"
 GRANTS = "vidops.grants"
 """Keys of the scope: a `User` behind authentication, a `Tenant` behind `tenant`, `Grants` behind `authorize`."""
-
-Action = Literal["streams", "controls", "recordings", "edits"]
-ACTIONS: tuple[Action, ...] = ("streams", "controls", "recordings", "edits")
-"""What is done with a camera: its pictures are looked at; it is started, stopped, set; its recordings are looked at;
-recordings are kept and deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who asks. `via` is the middleware that found out; `claims` what its token or session says besides."""
-
-    name: str
-    roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    via: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """On whose behalf. `devices`: globs over names of cameras; what fits none of them is not there for this tenant."""
-
-    name: str
-    devices: tuple[str, ...] = ()
-
-    def has(self, camera: str) -> bool:
-        return any(fnmatchcase(camera, glob) for glob in self.devices)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Some actions on the cameras that one of the globs fits."""
-
-    actions: frozenset[str]
-    devices: tuple[str, ...]
-
-    def covers(self, action: str, camera: str) -> bool:
-        return action in self.actions and any(fnmatchcase(camera, glob) for glob in self.devices)
-
 
 Grants = Sequence[Sequence[Grant]]
 """One entry of each `authorize` in the chain: every one of them has to grant."""

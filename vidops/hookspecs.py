@@ -12,7 +12,15 @@ from collections.abc import Sequence
 
 import pluggy
 
-from vidops.resources.catalogue import CaptureType, EventHookType, HandlerType, MiddlewareType, NodeType, SourceType
+from vidops.resources.catalogue import (
+    CaptureType,
+    EventHookType,
+    HandlerType,
+    MiddlewareType,
+    NodeType,
+    SourceType,
+    TenantDirectoryType,
+)
 
 PROJECT = "vidops"
 
@@ -48,3 +56,8 @@ def vidops_handlers() -> Sequence[HandlerType]:  # type: ignore[empty-body]
 @hookspec
 def vidops_event_hooks() -> Sequence[EventHookType]:  # type: ignore[empty-body]
     """Ways to tell of events: `type: <name>` in an entry of `hooks`."""
+
+
+@hookspec
+def vidops_tenants() -> Sequence[TenantDirectoryType]:  # type: ignore[empty-body]
+    """Directories of tenants: `type: <name>` in an entry of `tenants`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vidops.errors import PermanentError, VidopsError
+from vidops.gateway.directories import Directories
 from vidops.gateway.document import Document
 from vidops.gateway.route import Route
 from vidops.gateway.routing import Pattern, Table
@@ -30,6 +31,10 @@ class Services:
     control: ControlPlane
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    directories: Directories = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directories", Directories(self.catalogue, self.secret, self.log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,8 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             secret=services.secret,
             log=services.log,
         )
+        find = services.directories.of_route(spec.tenants, context.started, context.stopped)
+        context = replace(context, tenants=find)
         links = [_typed(services.catalogue, services.catalogue.middleware, "middleware", entry) for entry in spec.chain]
         kind, options = _typed(services.catalogue, services.catalogue.handlers, "handler", spec.handler)
         app: ASGIApp = kind.build(options, context)

@@ -7,7 +7,8 @@ asked for it.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from vidops import __version__
 from vidops.errors import Mark, PermanentError, Problem, StackError
 from vidops.ports import DeviceFacts
-from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, SourceContext
+from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, Options, SourceContext
 from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON, Ref, Resource, Spec
 from vidops.resources.specs import (
@@ -30,8 +31,10 @@ from vidops.resources.specs import (
     Program,
     RouteSpec,
     SourceSpec,
+    TenantsSpec,
     TLSSpec,
 )
+from vidops.stack.references import references
 
 HUB = Ref("hub", "hub")
 T = TypeVar("T")
@@ -201,6 +204,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
                 methods=tuple(route.methods or ()),
                 chain=(*own, *_expand(d, route.chain)),
                 handler=_entry(route.handler),
+                tenants=_directories(d, _options(d, entry.chain, route)),
             )
             for route in entry.routes
         )
@@ -232,19 +236,45 @@ def _hooks(d: Desire) -> Iterator[Resource]:
 
 
 def _expand(d: Desire, chain: Sequence[Any]) -> Iterator[Entry]:
-    """Entries in order, named chains in their place. Names and circles were checked on load."""
+    """Entries in order, named chains in their place."""
+    return itertools.starmap(_typed, _links(d, chain))
+
+
+def _links(d: Desire, chain: Sequence[Any]) -> Iterator[tuple[str, Options]]:
+    """Types and options in order, named chains in their place. Names and circles were checked on load."""
     for link in chain:
         if not isinstance(link, str):
-            yield _entry(link)
+            yield link.type, link
         elif link in d.stack.middleware:
-            yield from _expand(d, d.stack.middleware[link])
+            yield from _links(d, d.stack.middleware[link])
         else:
-            options = d.catalogue.middleware[link].options()
-            yield Entry(type=link, options=options.model_dump(mode="json", by_alias=True))
+            yield link, d.catalogue.middleware[link].options()
+
+
+def _options(d: Desire, chain: Sequence[Any], route: Any) -> Iterator[Options]:
+    """Of everything that a request of the route passes."""
+    for _, options in (*_links(d, chain), *_links(d, route.chain)):
+        yield options
+    yield route.handler
+
+
+def _directories(d: Desire, users: Iterable[Options]) -> dict[str, TenantsSpec]:
+    """What these refer to in `tenants`, in the order of names."""
+    found = {name for user in users for _, reference, name in references(user) if reference.section == "tenants"}
+    return {name: _directory(d, d.stack.tenants[name]) for name in sorted(found)}
+
+
+def _directory(d: Desire, entry: Any) -> TenantsSpec:
+    options = entry.model_dump(mode="json", by_alias=True, exclude={"type"})
+    return TenantsSpec(type=entry.type, options=options, base_dir=d.base_dir)
 
 
 def _entry(link: Any) -> Entry:
-    return Entry(type=link.type, options=link.model_dump(mode="json", by_alias=True, exclude={"type"}))
+    return _typed(link.type, link)
+
+
+def _typed(name: str, options: Options) -> Entry:
+    return Entry(type=name, options=options.model_dump(mode="json", by_alias=True, exclude={"type"}))
 
 
 def _build(build: Callable[[], T], d: Desire, at: DocPath, problems: list[Problem]) -> T | None:

@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from vidops.errors import PermanentError
 from vidops.ports import Cameras, ControlPlane, DeviceFacts, Recordings
+from vidops.resources.identity import TenantContext, TenantDirectory
 from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON
 from vidops.resources.specs import Program, SecretRef
@@ -34,10 +36,11 @@ class Options(BaseModel):
 class Reference:
     """Metadata of a `str` field that names an entry of another section: `Annotated[str, Reference("devices")]`.
 
-    `devices` includes the cameras that loopback graphs put out.
+    `devices` includes the cameras that loopback graphs put out. `tenants`: directories of tenants, which a gateway
+    finds by `GatewayContext.tenants`.
     """
 
-    section: Literal["devices", "middleware"]
+    section: Literal["devices", "middleware", "tenants"]
 
 
 # -- sources ---------------------------------------------------------------------------------------------------
@@ -206,6 +209,10 @@ class Closing(Protocol):
     async def wait(self) -> Any: ...
 
 
+def _no_directory(name: str) -> TenantDirectory:
+    raise PermanentError(f"no directory of tenants is called {name}", reason="NoDirectory")
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
     """What middleware and handlers are given when they are built, inside the gateway process.
@@ -223,6 +230,8 @@ class GatewayContext:
     closing: Closing
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    tenants: Callable[[str], TenantDirectory] = _no_directory
+    """The directory of tenants of that name; raises `PermanentError` for one that no option of the route refers to."""
     started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     stopped: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -251,7 +260,21 @@ class HandlerType:
     summary: str = ""
 
 
-PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType | EventHookType
+@dataclass(frozen=True, slots=True)
+class TenantDirectoryType:
+    """`type: <name>` in an entry of `tenants`. `options` subclasses `stack.model.TenantDirectoryOptions`.
+
+    `build(options, context)` gives the directory, without I/O that could block: it is called in a gateway's process.
+    Routes of one gateway that name the same entry share it.
+    """
+
+    name: str
+    options: type[Any]
+    build: Callable[[Any, TenantContext], TenantDirectory]
+    summary: str = ""
+
+
+PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType | EventHookType | TenantDirectoryType
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +299,7 @@ class Catalogue:
         "middleware": MiddlewareType,
         "handler": HandlerType,
         "hook": EventHookType,
+        "tenants": TenantDirectoryType,
     }
 
     sources: Mapping[str, SourceType] = field(default_factory=dict)
@@ -284,6 +308,7 @@ class Catalogue:
     middleware: Mapping[str, MiddlewareType] = field(default_factory=dict)
     handlers: Mapping[str, HandlerType] = field(default_factory=dict)
     hooks: Mapping[str, EventHookType] = field(default_factory=dict)
+    tenants: Mapping[str, TenantDirectoryType] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
 
     @classmethod
@@ -299,6 +324,7 @@ class Catalogue:
             middleware=tables[MiddlewareType],
             handlers=tables[HandlerType],
             hooks=tables[EventHookType],
+            tenants=tables[TenantDirectoryType],
             plugins=tuple(plugins),
         )
 

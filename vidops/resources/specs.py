@@ -146,13 +146,23 @@ class Entry(Spec):
     options: JSON = Field(default_factory=dict)
 
 
+class TenantsSpec(Spec):
+    """A directory of tenants, as its type builds it."""
+
+    type: str
+    options: JSON = Field(default_factory=dict)
+    base_dir: str = ""
+
+
 class RouteSpec(Spec):
-    """`chain` is that of the gateway followed by that of the route, named chains expanded."""
+    """`chain` is that of the gateway followed by that of the route, named chains expanded. `tenants`: the directories
+    that an entry of these refers to, so that an edit of one makes the routes anew that use it, and no others."""
 
     path: str
     methods: tuple[str, ...] = ()
     chain: tuple[Entry, ...] = ()
     handler: Entry
+    tenants: dict[str, TenantsSpec] = Field(default_factory=dict)
 
 
 class TLSSpec(Spec):

@@ -32,6 +32,9 @@ def _check_references(subject: Subject, cameras: dict[str, DocPath]) -> None:
             # An output of a node with other mistakes may be the one that is meant.
             if name not in cameras and not _may_be_absent(subject, name):
                 subject.unknown(path, "camera", name, cameras)
+        elif reference.section == "tenants":
+            if name not in subject.names("tenants"):
+                subject.unknown(path, "directory of tenants", name, subject.names("tenants"))
         elif name not in subject.names("middleware") and name not in subject.catalogue.middleware:
             subject.unknown(path, "chain", name, [*subject.names("middleware"), *subject.catalogue.middleware])
 

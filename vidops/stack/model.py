@@ -110,6 +110,12 @@ class EventHook(Options):
     """Tries of one event, with pauses that double from a second to a minute."""
 
 
+class TenantDirectoryOptions(Options):
+    """A directory of tenants. The subclass narrows `type`."""
+
+    type: str
+
+
 class Node(Options):
     """A node of a loopback graph. The subclass narrows `type`; filters and sinks have `in`."""
 

@@ -10,7 +10,18 @@ from pydantic import BaseModel, Field, create_model
 
 from vidops.resources.catalogue import Catalogue, Options
 from vidops.stack.json_schema import publish
-from vidops.stack.model import TLS, Capture, Device, EventHook, Gateway, Loopback, Node, Route, StackBase
+from vidops.stack.model import (
+    TLS,
+    Capture,
+    Device,
+    EventHook,
+    Gateway,
+    Loopback,
+    Node,
+    Route,
+    StackBase,
+    TenantDirectoryOptions,
+)
 from vidops.stack.scalars import Name
 from vidops.stack.tagged import OrEmpty, Tagged
 
@@ -40,6 +51,8 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
     capture = Tagged("type", "capture type", captures, DEFAULT_CAPTURE)
     node = Tagged("type", "node type", _Choices(catalogue.nodes.values(), Node, "type"))
     hook = Tagged("type", "hook", _Choices(catalogue.hooks.values(), EventHook, "type"))
+    tenants = _Choices(catalogue.tenants.values(), TenantDirectoryOptions, "type")
+    directory = Tagged("type", "directory of tenants", tenants)
     links = _Choices(catalogue.middleware.values(), Options, "type")
     link = Tagged("type", "middleware", links, names=True, known=tuple(links))
     handler = Tagged("type", "handler", _Choices(catalogue.handlers.values(), Options, "type"))
@@ -78,6 +91,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
         loopbacks=_section(loopback, "Graphs that make virtual cameras out of cameras."),
         middleware=_section(list[Annotated[Any, link]], "Named chains. The order in the list is that of the request."),
         gateways=_section(gateway, "HTTP servers."),
+        tenants=_section(Annotated[Any, directory], "Directories of tenants, and whose cameras are whose."),
         hooks=_section(Annotated[Any, hook], "Who is told of what happens."),
     )
 
