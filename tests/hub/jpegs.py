@@ -13,6 +13,7 @@ def frame_header(width: int, height: int, marker: int = 0xC0) -> bytes:
     )
 
 
-def jpeg(width: int = 16, height: int = 8, *, filling: bytes = b"", before: bytes = b"") -> bytes:
+def jpeg(width: int = 16, height: int = 8, *, filling: bytes = b"", before: bytes = b"", marker: int = 0xC0) -> bytes:
     scan = segment(0xDA, b"\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00")
-    return b"\xff\xd8" + before + segment(0xE0, b"JFIF\0") + frame_header(width, height) + scan + filling + b"\xff\xd9"
+    header = frame_header(width, height, marker)
+    return b"\xff\xd8" + before + segment(0xE0, b"JFIF\0") + header + scan + filling + b"\xff\xd9"

@@ -10,7 +10,7 @@ from tests.hub.conftest import Inside, until_true
 from tests.hub.fakes import part
 from tests.hub.jpegs import jpeg
 from vidops.ports import Frame
-from vidops.runtime.matroska import frame_head, head
+from vidops.runtime.matroska import Track, frame_head, head
 
 
 async def test_what_is_malformed_reaches_nobody_and_is_counted(inside: Inside) -> None:
@@ -26,7 +26,7 @@ async def test_what_is_malformed_reaches_nobody_and_is_counted(inside: Inside) -
     assert inside.state()["drop_reasons"] == {"NotJPEG": 3, "CutOff": 1, "NoFrameHeader": 1, "TooLarge": 1}
     await until_true(lambda: seen and seen[-1].data == good[-1], "the last good one")
     assert {f.data for f in seen} <= set(good)
-    expected = len(head(16, 8)) + sum(len(frame_head(len(g), 1e9) + g) for g in good)
+    expected = len(head(Track("mjpeg", 16, 8))) + sum(len(frame_head(len(g), 1e9) + g) for g in good)
     assert len(await reader.readexactly(expected)) == expected
     writer.close()
 
@@ -97,7 +97,7 @@ async def test_another_size_begins_another_stream(inside: Inside) -> None:
     reader, writer = await asyncio.open_unix_connection(inside.layout.output_socket("door"))
     data = await asyncio.wait_for(reader.read(), 5)
     writer.close()
-    assert data.startswith(head(16, 8))
+    assert data.startswith(head(Track("mjpeg", 16, 8)))
     assert data.count(b"\xff\xd8\xff\xe0") == 2
     assert (inside.state()["width"], inside.state()["frames"]) == (32, 3)
 

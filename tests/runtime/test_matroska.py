@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidops.runtime.matroska import frame_head, head
+from vidops.runtime.matroska import Track, frame_head, head
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,7 @@ def jpeg() -> bytes:
 def test_ffprobe_reads_size_codec_and_every_time_to_the_millisecond(tmp_path: Path, jpeg: bytes) -> None:
     times = [1795576473.123, 1795576473.124, 1795576473.4567, 1795576500.0, 1795586500.001]
     path = tmp_path / "stream.mkv"
-    path.write_bytes(head(64, 48) + b"".join(frame_head(len(jpeg), t) + jpeg for t in times))
+    path.write_bytes(head(Track("mjpeg", 64, 48)) + b"".join(frame_head(len(jpeg), t) + jpeg for t in times))
     found = probe(path)
     (stream,) = found["streams"]
     assert (stream["codec_name"], stream["width"], stream["height"]) == ("mjpeg", 64, 48)
@@ -44,7 +44,9 @@ def test_ffprobe_reads_size_codec_and_every_time_to_the_millisecond(tmp_path: Pa
 
 def test_frames_are_whole_pictures(tmp_path: Path, jpeg: bytes) -> None:
     path = tmp_path / "stream.mkv"
-    path.write_bytes(head(64, 48) + b"".join(frame_head(len(jpeg), 1e9 + n / 30) + jpeg for n in range(5)))
+    path.write_bytes(
+        head(Track("mjpeg", 64, 48)) + b"".join(frame_head(len(jpeg), 1e9 + n / 30) + jpeg for n in range(5))
+    )
     command = [
         "ffmpeg",
         "-v",
@@ -67,7 +69,7 @@ def test_frames_are_whole_pictures(tmp_path: Path, jpeg: bytes) -> None:
 def test_who_joins_later_reads_the_same_bytes(tmp_path: Path, jpeg: bytes) -> None:
     clusters = [frame_head(len(jpeg), 1e9 + n) + jpeg for n in range(6)]
     path = tmp_path / "late.mkv"
-    path.write_bytes(head(64, 48) + b"".join(clusters[3:]))
+    path.write_bytes(head(Track("mjpeg", 64, 48)) + b"".join(clusters[3:]))
     assert [float(p["pts_time"]) for p in probe(path)["packets"]] == [1e9 + 3, 1e9 + 4, 1e9 + 5]
 
 

@@ -5,19 +5,24 @@ Source: ITU-T T.81, annex B (markers and their segments).
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"
+_START = b"\xff\xd8"
+_EOI = 0xD9
+_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+"""The next marker in a scan's data, where FF00 is a byte FF and FFD0 to FFD7 are restarts (B.1.1.2)."""
 _NO_FRAME_HEADER = (0xC4, 0xC8, 0xCC)
 """Markers among SOF0..SOF15 that are none: DHT, JPG, DAC."""
 _SCAN = 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-TRAILING = 64
-"""Bytes other than zeros that may stand behind the end of an image; cameras pad."""
+MOST_PIXELS = 1 << 27
+"""Above this a few bytes would make every viewer ask for gigabytes."""
 
 
 class BadImageError(Exception):
-    """These bytes are no whole JPEG. `reason` is one word of NotJPEG, CutOff, NoFrameHeader."""
+    """These bytes are no whole JPEG. `reason`: NotJPEG, CutOff, Malformed, NoFrameHeader,
+    NoPicture or TooManyPixels."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -33,40 +38,71 @@ class Image(NamedTuple):
 
 
 def check(data: bytes) -> Image:
-    """Raises `BadImageError`. Reads marker segments, never the picture."""
+    """Raises `BadImageError`. Walks the marker segments from the first to the end of the image; never decodes.
+
+    Between segments there is nothing, behind a scan's header comes its data up to the next marker, and the image ends
+    where its EOI is: cameras hand over whole buffers, and what stands behind is cut off.
+    """
     if len(data) < 4 or data[:2] != _START:
         raise BadImageError("NotJPEG", "it does not begin like a JPEG")
-    if not data.endswith(_END):
-        # A buffer that a driver hands over whole, whatever the image needed of it.
-        data = data.rstrip(b"\0")
-        end = data.rfind(_END, max(2, len(data) - TRAILING))
-        if end < 0:
-            raise BadImageError("CutOff", "it is cut off")
-        data = data[: end + 2]
-    width, height = _size(data)
-    if not width or not height:
-        raise BadImageError("NoFrameHeader", "it has no frame header")
-    return Image(data, width, height)
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    """Width and height; (0, 0) where no frame header is found."""
+    width = height = 0
+    scans = False
     at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:
-            return 0, 0
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in _STANDALONE:
-            at += 2
+    while True:
+        marker, at = _marker(data, at)
+        if marker == _EOI:
+            break
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        if at + max(2, length) > len(data):
+            raise BadImageError("CutOff", "it is cut off")
+        if length < 2:
+            raise BadImageError("Malformed", f"the segment of marker FF{marker:02X} has no length")
+        segment = data[at + 2 : at + length]
+        at += length
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
+            if width:
+                raise BadImageError("Malformed", "it has two frame headers")
+            width, height = _size(segment)
         elif marker == _SCAN:
-            return 0, 0
-        elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        else:
-            length = int.from_bytes(data[at + 2 : at + 4], "big")
-            if length < 2:
-                return 0, 0
-            at += 2 + length
-    return 0, 0
+            if not width:
+                raise BadImageError("NoFrameHeader", "it has no frame header")
+            scans = True
+            at = _scanned(data, at, segment)
+    if not scans:
+        raise BadImageError("NoPicture" if width else "NoFrameHeader", "it has no picture")
+    return Image(data[:at], width, height)
+
+
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """The marker at a place, and where what belongs to it begins."""
+    if at < len(data) and data[at] != 0xFF:
+        raise BadImageError("Malformed", "there is something between two segments")
+    while at < len(data) and data[at] == 0xFF:  # any of these but the last are fill bytes
+        at += 1
+    if at >= len(data):
+        raise BadImageError("CutOff", "it is cut off")
+    return data[at], at + 1
+
+
+def _scanned(data: bytes, at: int, segment: bytes) -> int:
+    """Where the data of a scan with this header (B.2.3) ends."""
+    if len(segment) < 6 or len(segment) != 4 + 2 * segment[0]:
+        raise BadImageError("Malformed", "the header of a scan is not as long as it says")
+    found = _END_OF_SCAN.search(data, at)
+    if found is None:
+        raise BadImageError("CutOff", "it is cut off")
+    return found.start()
+
+
+def _size(segment: bytes) -> tuple[int, int]:
+    """Width and height out of a frame header (B.2.2)."""
+    if len(segment) < 9 or len(segment) != 6 + 3 * segment[5]:
+        raise BadImageError("Malformed", "its frame header is not as long as it says")
+    height, width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
+    if not width or not height:
+        raise BadImageError("NoFrameHeader", "its frame header has no size")
+    if width * height > MOST_PIXELS:
+        raise BadImageError("TooManyPixels", f"it says that it has {width}x{height} pixels")
+    return width, height

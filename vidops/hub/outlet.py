@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from vidops.hub.camera import Camera, Recorded
 from vidops.hub.sockets import finish, peer_pid
-from vidops.runtime.matroska import head
+from vidops.runtime.matroska import Track, head
 
 
 class Outlet(asyncio.Protocol):
@@ -42,7 +42,7 @@ class Outlet(asyncio.Protocol):
                 finish(transport)
                 return
             self._epoch = item.epoch
-            transport.write(head(item.width, item.height))
+            transport.write(head(Track("mjpeg", item.width, item.height)))
         if transport.get_write_buffer_size() + len(item.data) > self._max_backlog:
             self._lost += 1
             return

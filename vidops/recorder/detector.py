@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from vidops.errors import TemporaryError
 from vidops.ports import Frame
-from vidops.runtime.matroska import frame_head, head
+from vidops.runtime.matroska import Track, frame_head, head
 
 LOOKS = 5.0
 """Pictures a second that are looked at."""
@@ -64,7 +64,7 @@ class Detector:
         assert process.stdout is not None
         self._process = process
         try:
-            process.stdin.write(head(*self.size))
+            process.stdin.write(head(Track("mjpeg", *self.size)))
             async for line in process.stdout:
                 if (found := _SCORE.fullmatch(line)) and self._asked:
                     self._scored(float(found[1]), self._asked.popleft())

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from vidops.runtime.files import UNFINISHED
-from vidops.runtime.matroska import frame_head, head
+from vidops.runtime.matroska import Track, frame_head, head
 
 NAMES_TRIED = 100
 """Seconds further on that a name is looked for, where the clock was set back onto one that is taken."""
@@ -65,7 +65,7 @@ class Video:
         self.frames = 0
 
     def open(self, width: int, height: int) -> None:
-        self._write(head(width, height))
+        self._write(head(Track("mjpeg", width, height)))
 
     def add(self, data: bytes, seconds: float) -> None:
         """A frame at its time in the file. Raises `OSError`; what was added before stays playable."""

@@ -1,4 +1,4 @@
-"""JPEG frames as a live Matroska stream, so that FFmpeg takes over each frame's capture time and size. Pure.
+"""Frames as a live Matroska stream, so that FFmpeg takes over each frame's capture time and size. Pure.
 
 Multipart JPEG has no clock: FFmpeg's demuxer for it counts in 1/25 s, and its raw MJPEG demuxer must see the next
 frame to end one. Here every frame is a cluster of its own with an absolute time, so what follows a stream's head
@@ -9,6 +9,22 @@ Source: RFC 9559 (Matroska), RFC 8794 (EBML). Element IDs as in RFC 9559, sectio
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+CODEC_IDS = {"mjpeg": "V_MJPEG", "h264": "V_MPEG4/ISO/AVC", "hevc": "V_MPEGH/ISO/HEVC"}
+"""By FFmpeg's names. RFC 9559 leaves the list to draft-ietf-cellar-codec."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a stream of frames is. `private`: avcC or hvcC (ISO/IEC 14496-15), nothing for MJPEG."""
+
+    codec: str
+    width: int
+    height: int
+    private: bytes = b""
+
+
 UNKNOWN_SIZE = b"\x01\xff\xff\xff\xff\xff\xff\xff"
 """An element that ends where its parent's next sibling begins: what a live stream has to write."""
 
@@ -17,8 +33,8 @@ _TIMESTAMP, _SIMPLE_BLOCK = b"\xe7", b"\xa3"
 _KEY_FRAME = 0x80
 
 
-def head(width: int, height: int) -> bytes:
-    """What a stream begins with: one MJPEG track, times in milliseconds."""
+def head(track: Track) -> bytes:
+    """What a stream begins with: one video track, times in milliseconds."""
     ebml = _element(
         _EBML,
         _uint(b"\x42\x86", 1),  # EBMLVersion
@@ -35,25 +51,27 @@ def head(width: int, height: int) -> bytes:
         _element(b"\x4d\x80", b"vidops"),  # MuxingApp
         _element(b"\x57\x41", b"vidops"),  # WritingApp
     )
-    track = _element(
+    private = _element(b"\x63\xa2", track.private) if track.private else b""
+    entry = _element(
         b"\xae",
         _uint(b"\xd7", 1),  # TrackNumber
         _uint(b"\x73\xc5", 1),  # TrackUID
         _uint(b"\x83", 1),  # TrackType: video
         _uint(b"\x9c", 0),  # FlagLacing
-        _element(b"\x86", b"V_MJPEG"),  # CodecID
-        _element(b"\xe0", _uint(b"\xb0", width), _uint(b"\xba", height)),  # Video: PixelWidth, PixelHeight
+        _element(b"\x86", CODEC_IDS[track.codec].encode()),  # CodecID
+        private,
+        _element(b"\xe0", _uint(b"\xb0", track.width), _uint(b"\xba", track.height)),  # Video: Pixel{Width,Height}
     )
-    return ebml + _SEGMENT + UNKNOWN_SIZE + info + _element(b"\x16\x54\xae\x6b", track)
+    return ebml + _SEGMENT + UNKNOWN_SIZE + info + _element(b"\x16\x54\xae\x6b", entry)
 
 
-def frame_head(size: int, timestamp: float) -> bytes:
-    """What goes before a JPEG of `size` bytes that was captured at `timestamp` (Unix seconds).
+def frame_head(size: int, timestamp: float, *, key: bool = True) -> bytes:
+    """What goes before a frame of `size` bytes that was captured at `timestamp` (Unix seconds).
 
     A cluster with a known size: a reader has the frame as soon as its last byte is there.
     """
     stamp = _uint(_TIMESTAMP, round(timestamp * 1000))
-    block = b"\x81\x00\x00" + bytes([_KEY_FRAME])  # track 1, no time beyond the cluster's
+    block = b"\x81\x00\x00" + bytes([_KEY_FRAME if key else 0])  # track 1, no time beyond the cluster's
     block_head = _SIMPLE_BLOCK + _size(len(block) + size) + block
     return _CLUSTER + _size(len(stamp) + len(block_head) + size) + stamp + block_head
 
