@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vidops.testing import Host
+from vidops.testing import Host, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -270,3 +271,42 @@ def test_motion_is_recorded_with_what_came_before_and_after(vidops_host: Start, 
     assert row["gap_reason"] == "NoMotion"
     first = grey(Path(host.layout.data_dir, row["path"]), "320:180:0:0")
     assert max(first) - min(first) < 8
+
+
+REGISTRY = """\
+apiVersion: vidops/v1
+devices:
+  cam: {{source: testsrc, mode: {{video_size: 320x180, framerate: 10}}}}
+captures:
+  always: {{device: cam, segment: {{duration: 1s, path: "a/%s"}}}}
+  asked: {{device: cam, on_demand: true, segment: {{duration: 1s, path: "b/%s"}}}}
+gateways:
+  registry:
+    bind: 127.0.0.1:{port}
+    routes: [{{path: /devices/**, handler: {{type: registry}}}}]
+"""
+
+
+def test_a_registry_tells_of_runners(vidops_host: Start) -> None:
+    port = free_port()
+    host = vidops_host(REGISTRY.format(port=port))
+    host.healthy()
+
+    def device() -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/devices/cam", timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    found = device()
+    assert (found["name"], found["state"], found["width"]) == ("cam", "Online", 320)
+    runners = {runner["name"]: runner for runner in found["runners"]}
+    assert (runners["always"]["state"], runners["always"]["pid"]) == ("running", host.pid("capture/always"))
+    assert (runners["asked"]["state"], runners["asked"]["reason"], runners["asked"]["pid"]) == (
+        "stopped",
+        "NotAsked",
+        None,
+    )
+    host.kill()
+    # Nobody knows of runners now; the device goes on.
+    assert device()["runners"] is None
+    assert device()["state"] == "Online"
