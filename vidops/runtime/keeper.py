@@ -71,12 +71,10 @@ class _Growing:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a capture's footage ends: Unix seconds, the run that wrote the last of it, and seconds from one of its
-    frames to the next (0: unknown)."""
+    """Where a capture's footage ends: Unix seconds, and the run that wrote the last of it."""
 
     run: str
     end: float
-    interval: float = 0.0
 
 
 class Keeper:
@@ -197,8 +195,7 @@ class Keeper:
         recording = replace(recording, path=wanted)
         note(path, recording)
         self._unindexed.append(replace(recording, path=_place(path, self.layout.data_dir, wanted)))
-        interval = (recording.end - recording.start) / recording.frames if recording.frames else 0.0
-        self._ends[capture.name] = _End(about.run, recording.end, interval)
+        self._ends[capture.name] = _End(about.run, recording.end)
         return True
 
     def _described_as(
@@ -218,11 +215,7 @@ class Keeper:
             start = min(max(start, before.end if before and follows else end - media.duration), latest)
             end = start + media.duration
         gap = start - before.end if before is not None and media is not None else 0.0
-        interval = media.interval if media else 0.0
-        if before is not None and before.interval:
-            # One that has a hole in it seems to have few frames a second.
-            interval = min(interval, before.interval)
-        if gap < LEAST_GAP + 1.5 * interval:
+        if media is None or gap < LEAST_GAP + 1.5 * media.interval:
             gap = 0.0
         why = (self._why(capture.name, start - gap, start) or capture.sparse or "Restarted") if gap else ""
         frames, codec = (media.frames, media.codec) if media else (0, "")

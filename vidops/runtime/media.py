@@ -12,11 +12,14 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from vidops.runtime.media_ts import TransportStream
+from vidops.runtime.media_ts import CLOCK, TransportStream
 
 MOST_ELEMENTS = 300_000
 """Heads that are read of one file: three hours at 30 frames a second in Matroska, days in MP4."""
+MOST_FRAMES = 10_000_000
+"""Four days at 30 a second."""
 _HEAD = 64
 _LARGEST_TABLE = 4 * 1024 * 1024
 _MP4_CODECS = {b"avc1": "h264", b"avc3": "h264", b"hvc1": "hevc", b"hev1": "hevc", b"mp4v": "mjpeg", b"jpeg": "mjpeg"}
@@ -25,16 +28,13 @@ _MKV_CODECS = {b"V_MJPEG": "mjpeg", b"V_MPEG4/ISO/AVC": "h264", b"V_MPEGH/ISO/HE
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Of a file's first video track. `duration`: seconds from its first frame to the end of its last."""
+    """Of a file's first video track. `duration`: seconds from its first frame to the end of its last; `interval`:
+    seconds from one frame to the next, as most are apart."""
 
     frames: int
     duration: float
     codec: str
-
-    @property
-    def interval(self) -> float:
-        """Seconds from one frame to the next, on average."""
-        return self.duration / max(1, self.frames)
+    interval: float = 0.0
 
 
 class _GaveUpError(Exception):
@@ -66,12 +66,18 @@ def inspect(path: str) -> Media | None:
 def _transport_stream(descriptor: int, size: int) -> Media | None:
     stream = TransportStream()
     stream.read(descriptor, size)
-    return _media(stream.frames, stream.span, stream.codec)
+    return _media(stream.moments(), 1 / CLOCK, stream.codec)
 
 
-def _media(frames: int, span: float, codec: str) -> Media | None:
-    """`span`: from the first frame to the last, which lasts as long as the others do."""
-    return Media(frames, span * frames / max(1, frames - 1), codec) if frames else None
+def _media(times: list[int], tick: float, codec: str) -> Media | None:
+    """Of frames that begin at these times, in ticks of so many seconds. The last one lasts as long as most do: a live
+    writer did not know how long it would."""
+    if not times:
+        return None
+    times.sort()
+    apart = sorted(after - before for before, after in pairwise(times))
+    interval = apart[len(apart) // 2] * tick if apart else 0.0
+    return Media(len(times), (times[-1] - times[0]) * tick + interval, codec, interval)
 
 
 @dataclass
@@ -98,11 +104,9 @@ class _Mp4(_Reader):
     timescale: int = 0
     codec: str = ""
     default_duration: int = 0
-    frames: int = 0
-    begin: int | None = None
-    last: int = 0
-    pending: list[tuple[int, int, int]] = field(default_factory=list)
-    """Of a fragment whose pictures have not been seen yet: when its first and last frame begin, and how many it has."""
+    times: list[int] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)
+    """When the frames of a fragment begin whose pictures have not been seen yet."""
 
     def read(self) -> Media | None:
         for kind, body, end in self.boxes(0, self.size):
@@ -113,16 +117,13 @@ class _Mp4(_Reader):
             elif kind == b"mdat" and end <= self.size:
                 # A fragment that was cut off is no footage that can be counted on.
                 self.take()
-        if not self.timescale or self.begin is None:
-            return None
-        return _media(self.frames, (self.last - self.begin) / self.timescale, self.codec)
+        return _media(self.times, 1 / self.timescale, self.codec) if self.timescale else None
 
     def take(self) -> None:
-        for begin, last, frames in self.pending:
-            self.frames += frames
-            self.begin = begin if self.begin is None else min(self.begin, begin)
-            self.last = max(self.last, last)
+        self.times += self.pending
         self.pending = []
+        if len(self.times) > MOST_FRAMES:
+            raise _GaveUpError
 
     def boxes(self, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         """Kind, begin of the body and end of each box; the last may reach beyond the file."""
@@ -174,14 +175,13 @@ class _Mp4(_Reader):
             else:
                 yield kind, body
 
-    def fragment(self, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    def fragment(self, position: int, end: int) -> Iterator[int]:
         for kind, body, last in self.boxes(position, end):
             if kind == b"traf":
                 yield from self.run_of(body, last)
 
-    def run_of(self, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Of each run of the video track, see `pending`. What the last frame is said to last is not believed: a
-        live writer does not know it yet."""
+    def run_of(self, position: int, end: int) -> Iterator[int]:
+        """When the frames of the video track's runs begin."""
         begin, default = 0, self.default_duration
         for kind, body, last in self.boxes(position, end):
             data = self.at(body, _HEAD)
@@ -195,10 +195,11 @@ class _Mp4(_Reader):
                 begin = int.from_bytes(data[4:12] if data[:1] == b"\x01" else data[4:8])
             elif kind == b"trun":
                 count = int.from_bytes(data[4:8])
-                each = self.durations(body, last, flags, count) if flags & 0x100 else [default] * min(count, 1 << 20)
-                if each:
-                    yield begin, begin + sum(each[:-1]), count
-                    begin += sum(each)
+                if count > MOST_FRAMES:
+                    raise _GaveUpError
+                for duration in self.durations(body, last, flags, count) if flags & 0x100 else [default] * count:
+                    yield begin
+                    begin += duration
 
     def durations(self, body: int, last: int, flags: int, count: int) -> list[int]:
         """A run's own durations."""
@@ -223,14 +224,12 @@ class _Matroska(_Reader):
     track: int = 0
     codec: str = ""
     cluster: int = 0
-    times: list[int] = field(default_factory=lambda: [1 << 62, -(1 << 62)])
-    frames: int = 0
+    times: list[int] = field(default_factory=list)
     entry: dict[int, int | bytes] = field(default_factory=dict)
 
     def read(self) -> Media | None:
         self.walk(0, self.size)
-        first, last = self.times
-        return _media(self.frames, (last - first) * self.scale / 1e9, self.codec)
+        return _media(self.times, self.scale / 1e9, self.codec)
 
     def walk(self, position: int, end: int) -> None:
         """Masters are entered where they stand: a live stream's have no known end, so theirs is the next sibling."""
@@ -257,9 +256,7 @@ class _Matroska(_Reader):
             number, used = _vint(data, keep=False)
             if number == self.track and used:
                 (relative,) = struct.unpack(">h", data[used : used + 2])
-                moment = self.cluster + relative
-                self.times = [min(self.times[0], moment), max(self.times[1], moment)]
-                self.frames += 1
+                self.times.append(self.cluster + relative)
         elif identifier == 0xE7:  # Timestamp of a cluster
             self.cluster = int.from_bytes(self.at(body, min(length, 8)))
         elif identifier == 0x2AD7B1:  # TimestampScale

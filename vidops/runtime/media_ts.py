@@ -9,33 +9,29 @@ import os
 from dataclasses import dataclass, field
 
 PACKET = 188
+CLOCK = 90_000
+"""Ticks a second."""
 SYNC = 0x47
 LARGEST = 512 * 1024 * 1024
 """Bytes of a file that is looked at: every packet's head is read."""
 _CHUNK = PACKET * 5000
-_CLOCK = 90_000
 _WRAP = 1 << 33
 _CODECS = {0x1B: "h264", 0x24: "hevc", 0x02: "mpeg2video"}
 
 
 @dataclass
 class TransportStream:
-    """`read` a descriptor; then `frames`, `span` (seconds from the first picture to the last) and `codec`."""
+    """`read` a descriptor; then `moments()` and `codec`."""
 
-    frames: int = 0
     codec: str = ""
     pmt: int = -1
     video: int = -1
     times: list[int] = field(default_factory=list)
 
-    @property
-    def span(self) -> float:
-        if not self.times:
-            return 0.0
-        first = self.times[0]
-        # Times wrap after a day; pictures may stand before the first in time, but not by an hour.
-        since = [(t - first + _WRAP // 2) % _WRAP - _WRAP // 2 for t in self.times]
-        return (max(since) - min(since)) / _CLOCK
+    def moments(self) -> list[int]:
+        """When each picture is shown, in ticks from the first."""
+        # Times wrap after a day; pictures may stand before the first in time, but not by half of one.
+        return [(t - self.times[0] + _WRAP // 2) % _WRAP - _WRAP // 2 for t in self.times]
 
     def read(self, descriptor: int, size: int) -> None:
         for position in range(0, min(size, LARGEST), _CHUNK):
@@ -83,4 +79,3 @@ class TransportStream:
         self.times.append(
             (stamp[0] >> 1 & 7) << 30 | stamp[1] << 22 | stamp[2] >> 1 << 15 | stamp[3] << 7 | stamp[4] >> 1
         )
-        self.frames += 1
