@@ -41,9 +41,10 @@ def layout() -> Iterator[Layout]:
     shutil.rmtree(root)
 
 
-def picture(layout: Layout, camera: str, *, size: str = "320x240", rate: float = 30) -> Program:
+def picture(layout: Layout, camera: str, *, size: str = "320x240", rate: float = 30, codec: str = "mjpeg") -> Program:
     """The test picture's program."""
-    options = testsrc.TestSrc.model_validate({"source": "testsrc", "mode": {"video_size": size, "framerate": rate}})
+    mode = {"video_size": size, "framerate": rate}
+    options = testsrc.TestSrc.model_validate({"source": "testsrc", "codec": codec, "mode": mode})
     program = testsrc.build(options, testsrc.SourceContext(camera, layout)).program
     assert program is not None
     return program

@@ -97,7 +97,7 @@ async def test_status_tells_of_cameras_and_consumers(inside: Inside) -> None:
     door = status["cameras"][0]
     assert door.keys() == {
         *("name", "state", "reason", "message", "viewers", "captured_fps", "width", "height", "frames", "drops"),
-        *("drop_reasons", "last_drop", "restarts", "since", "start_timeout", "fingerprint", "description"),
+        *("drop_reasons", "last_drop", "restarts", "since", "start_timeout", "fingerprint", "description", "codec"),
     }
     (consumer,) = status["consumers"]
     assert consumer.keys() == {"camera", "pid", "every", "frames", "backlog", "lost"}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidops.hub.timeline import STEP, TICK, Timeline
+from vidops.hub.timeline import STEP, TICK, PacketTimeline, Timeline
 
 
 def test_stamps_are_the_wall_clocks() -> None:
@@ -47,3 +49,42 @@ def test_a_slewed_clock_is_followed_without_a_jump() -> None:
         wall = n / 30 * (1 + 500e-6)
         line.stamp(1e9 + wall, n / 30)
     assert line.epoch == 0
+
+
+def packets(times: list[tuple[float, float, bool]], clock: int = 0) -> list[tuple[float, int]]:
+    timeline = PacketTimeline()
+    return [(timeline.stamp(time, arrival, clock, key=key), timeline.epoch) for time, arrival, key in times]
+
+
+def test_packets_keep_the_intervals_of_their_own_clock() -> None:
+    jitter = [0.0, 0.03, -0.02, 0.09, 0.0] * 20
+    found = packets([(7 + n / 10, 1e9 + n / 10 + late, n % 10 == 0) for n, late in enumerate(jitter)])
+    steps = [b - a for (a, _), (b, _) in itertools.pairwise(found)]
+    assert all(0.0985 < step < 0.1015 for step in steps)
+    assert {epoch for _, epoch in found} == {0}
+
+
+def test_a_jump_waits_for_a_key_frame_and_is_another_epoch() -> None:
+    given = [(0.0, 1e9, True), (50.1, 1e9 + 0.1, False), (50.2, 1e9 + 0.2, True), (50.3, 1e9 + 0.3, False)]
+    found = packets(given)
+    assert [epoch for _, epoch in found] == [0, 0, 1, 1]
+    assert found[2][0] == 1e9 + 0.2
+
+
+def test_a_stream_that_begins_anew_goes_on_in_time() -> None:
+    timeline = PacketTimeline()
+    before = [timeline.stamp(n / 10, 1e9 + n / 10, 0, key=n == 0) for n in range(10)]
+    timeline.restart()
+    after = [timeline.stamp(n / 10, 1e9 + 2 + n / 10, 0, key=n == 0) for n in range(10)]
+    assert sorted(before + after) == before + after
+    assert after[0] == 1e9 + 2
+    assert timeline.epoch == 0
+
+
+def test_a_clock_that_was_set_is_followed_at_the_next_key_frame() -> None:
+    timeline = PacketTimeline()
+    timeline.stamp(0.0, 1e9, 0, key=True)
+    timeline.stamp(0.1, 1e9 - 100, 1, key=False)
+    assert timeline.epoch == 0
+    assert timeline.stamp(0.2, 1e9 - 100, 1, key=True) == 1e9 - 100
+    assert timeline.epoch == 1

@@ -8,31 +8,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vidops.hub import jpeg
+from vidops.hub import jpeg, units
 from vidops.hub.lifecycle import CameraState, Life, Rules
 from vidops.hub.source import Source
-from vidops.hub.timeline import Timeline
+from vidops.hub.timeline import PacketTimeline, Timeline
 from vidops.ports import Processes
-from vidops.runtime.hubwire import FRAME, message_head
-from vidops.runtime.matroska import frame_head
+from vidops.runtime.hubwire import DELTA, FRAME, KEY, message_head
+from vidops.runtime.matroska import Track, frame_head
+from vidops.runtime.matroska_reader import Packet
 
 FPS_WINDOW = 2.0
 """Seconds over which `captured_fps` is counted."""
+GROUP_LIMIT = 32 * 1024 * 1024
+"""Bytes of a key frame and what follows it that are kept for who joins."""
+JPEG = "mjpeg"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A frame as it goes out: the JPEG, and what goes before it on either kind of connection. Made once for all.
+    """A frame as it goes out: its bytes, and what goes before it on either kind of connection. Made once for all.
 
-    `epoch` is another whenever a Matroska stream cannot go on: another picture size, a clock that was set.
+    `epoch` is another whenever a Matroska stream cannot go on: another codec or picture size, a clock that was set.
+    `key`: whether it can be decoded by itself; a JPEG always can.
     """
 
     data: bytes
     cluster: bytes
     message: bytes
     epoch: int
-    width: int
-    height: int
+    track: Track
+    key: bool = True
 
 
 class Consumer(Protocol):
@@ -70,14 +75,19 @@ class Camera:
         self.latest: Recorded | None = None
         """While online: what a new viewer is shown at once."""
         self.inlet: Inlet | None = None
-        self.width = self.height = 0
+        self.track: Track | None = None
+        """What was delivered last; kept while it rests."""
+        self.group: list[Recorded] = []
+        """The newest key frame and what came since; empty where every frame is one."""
         self.sequence = 0
         self.drops: Counter[str] = Counter()
         self.last_drop = ""
         self.since = time.time()
         self._changed = changed
         self._timeline = Timeline()
-        self._sizes = 0
+        self._packets = PacketTimeline()
+        self._tracks = 0
+        self._group_bytes = self._group_epoch = 0
         self._arrivals: deque[float] = deque(maxlen=1024)
 
     def apply(self, rules: Rules, description: dict[str, Any]) -> None:
@@ -142,23 +152,65 @@ class Camera:
             self.drop(error.reason, str(error))
             return
         now = time.monotonic()
-        if (image.width, image.height) != (self.width, self.height):
-            self.width, self.height = image.width, image.height
-            self._sizes += 1
-            self._changed(self)
+        track = self.track
+        if track is None or (image.width, image.height) != (track.width, track.height) or track.codec != JPEG:
+            track = self._turn(Track(JPEG, image.width, image.height))
         stamp = self._timeline.stamp(time.time(), now)
         self.sequence += 1
+        size = len(image.data)
+        message = message_head(FRAME, size, self.sequence, stamp)
+        epoch = self._tracks + self._timeline.epoch + self._packets.epoch
+        self._hand_on(Recorded(image.data, frame_head(size, stamp), message, epoch, track), now)
+
+    def begin(self, track: Track) -> None:
+        """A stream of packets begins; what follows is `deliver_packet`'s, or `deliver`'s where they are JPEGs."""
+        self._packets.restart()
+        self.group = []
+        if track != self.track and track.codec != JPEG:
+            self._turn(track)
+
+    def deliver_packet(self, packet: Packet) -> None:
+        """A packet of the stream that began, as it came. What is not whole, or before a key frame, goes no further."""
+        track = self.track
+        if track is None or track.codec == JPEG:
+            self.deliver(packet.data)
+            return
+        if not self.group and not packet.key:
+            self.drop("BeforeKeyFrame", "a frame that cannot be decoded without one before it")
+            return
+        if not units.whole(packet.data, track):
+            self.group = []
+            self.drop("Malformed", f"a frame whose {track.codec} units are not as long as they say")
+            return
+        now = time.monotonic()
+        arrival = self._timeline.stamp(time.time(), now)
+        stamp = self._packets.stamp(packet.time, arrival, self._timeline.epoch, key=packet.key)
+        if packet.key:
+            self._group_epoch = self._tracks + self._timeline.epoch + self._packets.epoch
+        self.sequence += 1
+        size = len(packet.data)
+        message = message_head(KEY if packet.key else DELTA, size, self.sequence, stamp)
+        cluster = frame_head(size, stamp, key=packet.key)
+        item = Recorded(packet.data, cluster, message, self._group_epoch, track, packet.key)
+        if packet.key:
+            self.group, self._group_bytes = [], 0
+        self._group_bytes += size
+        if self._group_bytes <= GROUP_LIMIT:
+            self.group.append(item)
+        else:
+            del self.group[1:]  # nobody can join before the next one
+        self._hand_on(item, now)
+
+    def _turn(self, track: Track) -> Track:
+        self.track = track
+        self._tracks += 1
+        self._changed(self)
+        return track
+
+    def _hand_on(self, item: Recorded, now: float) -> None:
         self._arrivals.append(now)
         self.source.frame(now)
-        size = len(image.data)
-        self.latest = item = Recorded(
-            image.data,
-            frame_head(size, stamp),
-            message_head(FRAME, size, self.sequence, stamp),
-            self._sizes + self._timeline.epoch,
-            image.width,
-            image.height,
-        )
+        self.latest = item
         for consumer in tuple(self.consumers):
             consumer.take(item)
 
@@ -183,8 +235,9 @@ class Camera:
             "message": life.message,
             "viewers": sum(c.viewers for c in self.consumers),
             "captured_fps": self.fps,
-            "width": self.width,
-            "height": self.height,
+            "codec": self.track.codec if self.track else "",
+            "width": self.track.width if self.track else 0,
+            "height": self.track.height if self.track else 0,
             "frames": self.sequence,
             "drops": self.drops.total(),
             "drop_reasons": dict(self.drops),
@@ -202,7 +255,7 @@ class Camera:
         if old.state is not life.state:
             self.since = time.time()
         if life.state is not CameraState.ONLINE:
-            self.latest = None
+            self.latest, self.group = None, []
         self._changed(self)
         state = self.state()
         for consumer in tuple(self.consumers):

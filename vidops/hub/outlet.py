@@ -7,13 +7,15 @@ from typing import Any, cast
 
 from vidops.hub.camera import Camera, Recorded
 from vidops.hub.sockets import finish, peer_pid
-from vidops.runtime.matroska import Track, head
+from vidops.runtime.matroska import head
 
 
 class Outlet(asyncio.Protocol):
-    """One reader of every frame: a recorder, a loopback node. It loses frames only beyond `max_backlog` bytes.
+    """One reader of every frame: a recorder, a loopback node. It loses frames only beyond `max_backlog` bytes, and
+    then all up to the next key frame.
 
-    Frames are queued by reference: ten readers that are behind cost the memory of one.
+    Frames are queued by reference: ten readers that are behind cost the memory of one. Its stream begins with a key
+    frame: with the newest one and all that came since, which are there already, so that nobody waits for the next.
     """
 
     viewers = 1
@@ -24,17 +26,24 @@ class Outlet(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pid = 0
         self._epoch = -1
+        self._broken = True
         self._frames = 0
         self._lost = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._pid = peer_pid(transport)
+        group = tuple(self._camera.group)
         self._camera.add(self)
+        for item in group:
+            self.take(item)
 
     def take(self, item: Recorded) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
+            return
+        if self._broken and not item.key:
+            self._lost += self._epoch >= 0
             return
         if self._epoch != item.epoch:
             if self._epoch >= 0:
@@ -42,10 +51,12 @@ class Outlet(asyncio.Protocol):
                 finish(transport)
                 return
             self._epoch = item.epoch
-            transport.write(head(Track("mjpeg", item.width, item.height)))
+            transport.write(head(item.track))
         if transport.get_write_buffer_size() + len(item.data) > self._max_backlog:
             self._lost += 1
+            self._broken = True
             return
+        self._broken = False
         transport.writelines((item.cluster, item.data))
         self._frames += 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from vidops.hub.camera import Camera, Recorded
+from vidops.hub.camera import JPEG, Camera, Recorded
 from vidops.hub.sockets import finish
 from vidops.runtime.hubwire import GONE, STATE, encode_line, message_head
 
@@ -43,7 +43,10 @@ class Subscriber:
         self._camera.recounted()
 
     def take(self, item: Recorded) -> None:
-        if self._paused:
+        if item.track.codec != JPEG:
+            # It has asked for JPEGs before the camera's codec was known: it comes again, and gets them.
+            finish(self._transport)
+        elif self._paused:
             self._lost += self._frame is not None
             self._frame = item
         elif not self._transport.is_closing():

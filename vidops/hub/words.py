@@ -14,6 +14,7 @@ _SAY_NOTHING = (
     "Error writing trailer",
     "Error closing file",
     "Broken pipe",
+    "not enough frames to estimate rate",
     "Error reinitializing filters",
     "Failed to inject frame into filter network",
     "Error while processing the decoded data",

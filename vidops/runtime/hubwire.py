@@ -16,8 +16,9 @@ LINE_LIMIT = 1024 * 1024
 """Bytes of a request or an answer; a thousand cameras' states are half of it."""
 MESSAGE_LIMIT = 256 * 1024 * 1024
 """Bytes of one message. What a frame may have is the hub's setting, and below this."""
-FRAME, STATE, GONE = 1, 2, 3
-"""A JPEG; the camera's state as JSON; the camera is removed (empty)."""
+FRAME, STATE, GONE, TRACK, KEY, DELTA = range(1, 7)
+"""A JPEG; the camera's state as JSON; the camera is removed (empty); what the packets that follow are, as JSON
+({"codec", "width", "height", "private": hex}); a packet that can be decoded by itself; one that cannot."""
 
 _HEAD = struct.Struct("!BIQd")
 
@@ -27,7 +28,7 @@ class WireError(Exception):
 
 
 class WireMessage(NamedTuple):
-    """`payload`: a JPEG (FRAME), a camera's state as JSON (STATE), nothing (GONE)."""
+    """`payload`: a frame (FRAME, KEY, DELTA), JSON (STATE, TRACK), nothing (GONE)."""
 
     type: int
     payload: bytes
@@ -93,7 +94,7 @@ class MessageReader:
         with memoryview(self._buffer) as view:
             while available - start >= _HEAD.size:
                 kind, length, sequence, timestamp = _HEAD.unpack_from(view, start)
-                if kind not in (FRAME, STATE, GONE) or length > MESSAGE_LIMIT:
+                if not FRAME <= kind <= DELTA or length > MESSAGE_LIMIT:
                     raise WireError(f"a message of type {kind} and {length} bytes")
                 end = start + _HEAD.size + length
                 if end > available:

@@ -31,3 +31,25 @@ def delivered(stream: Any, context: SourceContext, **output: Any) -> Program:
     graph = stream.output(context.output, f="mpjpeg", flush_packets=1, **output)
     words = graph.compile(cmd=FFMPEG)
     return Program(argv=(words[0], *LOGGING, *words[1:]), stop_timeout=3.0)
+
+
+def passed_on(stream: Any, context: SourceContext, **output: Any) -> Program:
+    """The program that delivers `stream`'s packets to the hub as they are, in Matroska: for other codecs than JPEG.
+
+    A cluster a packet (`cluster_time_limit`), each written out at once; FFmpeg ends one when the next packet is there.
+    """
+    words = stream.output(context.output, f="matroska", cluster_time_limit=0, flush_packets=1, **output).compile(
+        cmd=FFMPEG
+    )
+    return Program(argv=(words[0], *LOGGING, *words[1:]), stop_timeout=3.0)
+
+
+def encoded_as(stream: Any, context: SourceContext, encoder: str, *, rate: float, group: float = 1.0) -> Program:
+    """The program that encodes `stream` without a frame of delay, a key frame every `group` seconds."""
+    every = max(1, round(rate * group))
+    return passed_on(
+        stream.filter("format", "yuv420p"),
+        context,
+        **{"c:v": encoder, "preset": "ultrafast", "tune": "zerolatency", "g": every, "bf": 0},
+        **({"x265-params": "log-level=error"} if encoder == "libx265" else {}),
+    )

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vidops.api import Device, SourceBuild, SourceContext
-from vidops_plugins.sources.command import DEFAULT_QUALITY, encoded
+from vidops_plugins.sources.command import DEFAULT_QUALITY, encoded, encoded_as
 
 FONT = Path(__file__).parent / "assets" / "digits.ttf"
 CLOCK = r"%{localtime:%Y-%m-%d %H\:%M\:%S}"
+ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 DEFAULT_SIZE, DEFAULT_RATE = "640x360", 15.0
 
 
@@ -21,6 +22,8 @@ class TestSrc(Device):
     __test__ = False
 
     source: Literal["testsrc"]
+    codec: Literal["mjpeg", "h264", "hevc"] = "mjpeg"
+    """What the camera delivers: h264 and hevc as IP cameras do, with a key frame each second."""
     quality: Annotated[int, Field(ge=2, le=31)] = DEFAULT_QUALITY
     """Of the JPEG encoding: 2 is best, 31 is smallest."""
 
@@ -44,7 +47,11 @@ def build(options: TestSrc, context: SourceContext) -> SourceBuild:
     picture = ffmpeg.input(f"testsrc2=size={size}:rate={rate:g}", f="lavfi", re=None)
     picture = picture.drawtext(text=CLOCK, x="h/40", y="h/40", **text)
     picture = picture.drawtext(text="%{n}", x="w-tw-h/40", y="h/40", **text)
+    if options.codec == "mjpeg":
+        program = encoded(picture, context, quality=options.quality)
+    else:
+        program = encoded_as(picture, context, ENCODERS[options.codec], rate=rate)
     return SourceBuild(
-        encoded(picture, context, quality=options.quality),
+        program,
         description={"device_name": "Test picture", "driver": "lavfi", "video_size": size, "framerate": rate},
     )
