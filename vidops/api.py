@@ -37,6 +37,7 @@ from vidops.asgi import (
     user_of,
 )
 from vidops.errors import PermanentError, TemporaryError, VidopsError
+from vidops.fetch import Fetched, Url, fetch
 from vidops.hookspecs import hookimpl
 from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, FrameSubscription, Recordings
 from vidops.resources.catalogue import (
@@ -63,11 +64,12 @@ from vidops.resources.catalogue import (
     SourceContext,
     SourceType,
     TenantDirectoryType,
+    UploadType,
 )
 from vidops.resources.identity import ACTIONS, Action, Grant, Tenant, TenantContext, TenantDirectory, User
 from vidops.resources.layout import Layout
 from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, Program, SecretRef
-from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node, TenantDirectoryOptions
+from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node, TenantDirectoryOptions, Upload
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
 
 __all__ = [
@@ -97,6 +99,7 @@ __all__ = [
     "EventHook",
     "EventHookContext",
     "EventHookType",
+    "Fetched",
     "Frame",
     "FrameSubscription",
     "GatewayContext",
@@ -130,10 +133,14 @@ __all__ = [
     "TenantDirectory",
     "TenantDirectoryOptions",
     "TenantDirectoryType",
+    "Upload",
+    "UploadType",
+    "Url",
     "User",
     "VideoSize",
     "VidopsError",
     "direct_of",
+    "fetch",
     "header",
     "hookimpl",
     "json_bytes",

@@ -20,6 +20,7 @@ from vidops.resources.catalogue import (
     NodeType,
     SourceType,
     TenantDirectoryType,
+    UploadType,
 )
 
 PROJECT = "vidops"
@@ -61,3 +62,8 @@ def vidops_event_hooks() -> Sequence[EventHookType]:  # type: ignore[empty-body]
 @hookspec
 def vidops_tenants() -> Sequence[TenantDirectoryType]:  # type: ignore[empty-body]
     """Directories of tenants: `type: <name>` in an entry of `tenants`."""
+
+
+@hookspec
+def vidops_uploads() -> Sequence[UploadType]:  # type: ignore[empty-body]
+    """Places that recordings are copied to: `type: <name>` in an entry of `uploads`."""

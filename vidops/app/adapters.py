@@ -11,7 +11,7 @@ from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON, Resource
 from vidops.resources.specs import CaptureSpec, Program
 from vidops.runtime import gatewayclient
-from vidops.runtime.files import write_if_changed
+from vidops.runtime.files import read_bounded, write_if_changed
 from vidops.runtime.logtail import log_tail
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.segments import CaptureFiles
@@ -62,6 +62,15 @@ def last_words(layout: Layout, program: str) -> str:
             said = record.get("error") or record.get("event") if isinstance(record, dict) else text
             return str(said)[:500]
     return ""
+
+
+def upload_report(layout: Layout, name: str) -> JSON:
+    """What an upload says of itself; empty where it has not said anything."""
+    try:
+        report = json.loads(read_bounded(layout.upload_file(name), 65536))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def capture_files(resources: Iterable[Resource]) -> list[CaptureFiles]:

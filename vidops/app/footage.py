@@ -106,9 +106,11 @@ class Footage:
         """Remove what the captures' retention says; once."""
         for stack in self._in_use():
             directory = stack.layout.data_dir
-            rules = {r.ref.name: r.spec.retention for r in stack.resources if isinstance(r.spec, CaptureSpec)}
+            specs = {r.ref.name: r.spec for r in stack.resources if isinstance(r.spec, CaptureSpec)}
+            rules = {name: spec.retention for name, spec in specs.items()}
+            uploads = {name: spec.uploads for name, spec in specs.items()}
             if keeper := self._keepers.get(directory):
-                cleared = self._cleared[directory] = await asyncio.to_thread(keeper.clear, rules, time.time())
+                cleared = self._cleared[directory] = await asyncio.to_thread(keeper.clear, rules, time.time(), uploads)
                 for why, gone in groupby(sorted(cleared.removed, key=lambda d: d.why), key=lambda d: d.why):
                     clips = [item.clip for item in gone]
                     log.info("retention (%s): %d removed, %d bytes", why, len(clips), sum(c.bytes for c in clips))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words
+from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words, upload_report
 from vidops.app.captures import CaptureDesk
 from vidops.app.footage import Footage
 from vidops.app.hooks import EventHooks, tell_of_camera
@@ -102,6 +102,7 @@ class Service:
             grown=self.footage.grown,
             probe=self.hub.snapshot,
             last_words=partial(last_words, self.layout),
+            upload_report=partial(upload_report, self.layout),
             hooks=self.hooks,
         )
         self.engine = Engine(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,7 @@ from vidops.resources.specs import (
     SourceSpec,
     TenantsSpec,
     TLSSpec,
+    UploadSpec,
 )
 from vidops.stack.references import references
 
@@ -66,6 +68,7 @@ def desire(d: Desire) -> tuple[Resource, ...]:
     cameras = [r.spec.camera for r in found if isinstance(r.spec, SourceSpec)]
     found.extend(_captures(d, problems, cameras))
     found.extend(_gateways(d, problems))
+    found.extend(_uploads(d))
     found.extend(_hooks(d))
     if problems:
         raise StackError(problems)
@@ -186,6 +189,7 @@ def _capture(d: Desire, problems: list[Problem], entry_name: str, camera: str) -
         schedule=tuple(option.window() for option in _several(entry.schedule)),
         on_demand=entry.on_demand,
         priority=entry.priority,
+        uploads=tuple(n for n, u in d.stack.uploads.items() if fnmatch.fnmatchcase(entry_name, u.captures)),
     )
     return _resource(d, Ref("capture", name), spec, at, HUB, Ref("source", camera))
 
@@ -218,6 +222,14 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             drain_timeout=entry.drain_timeout,
         )
         yield _resource(d, Ref("gateway", name), spec, ("gateways", name), HUB)
+
+
+def _uploads(d: Desire) -> Iterator[Resource]:
+    for name, entry in d.stack.uploads.items():
+        options = json.dumps(entry.model_dump(mode="json", by_alias=True), sort_keys=True)
+        words = ("--options", options, "--plugins", json.dumps(d.plugins, sort_keys=True))
+        spec = UploadSpec(program=_ours("vidops.uploader", name, *d.layout.argv, *words))
+        yield _resource(d, Ref("upload", name), spec, ("uploads", name))
 
 
 def _hooks(d: Desire) -> Iterator[Resource]:

@@ -114,6 +114,7 @@ KIND_OF_SECTION = {
     "loopbacks": "loopback",
     "gateways": "gateway",
     "hooks": "hook",
+    "uploads": "upload",
 }
 
 

@@ -245,6 +245,7 @@ def drivers(host: Host) -> dict[str, Driver]:
         "loopback": ProgramDriver(host),
         "capture": CaptureDriver(host),
         "gateway": GatewayDriver(host),
+        "upload": ProgramDriver(host),
         "hook": HookDriver(host),
     }
 

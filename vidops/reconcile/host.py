@@ -91,6 +91,8 @@ class Host:
     """What a program's log ends with: why it ended. Blocking; empty where it says nothing."""
     pause_of: Callable[[str, CaptureSpec], Pause | None] = lambda _name, _spec: None
     """Why a capture is not to record now; None where it is."""
+    upload_report: Callable[[str], JSON] = lambda _name: {}
+    """What an upload says of itself: `copied`, `waiting`, `error`; empty where it has not said anything."""
     hooks: Hooks = field(default_factory=NoHooks)
     wanted: set[str] = field(default_factory=set)
 

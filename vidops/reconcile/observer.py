@@ -14,7 +14,7 @@ from vidops.reconcile.engine import Engine
 from vidops.reconcile.status import Seen, overall, status_of, to_json
 from vidops.resources.conditions import Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
-from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec
+from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
 
 UNKNOWN = Status()
 REMEMBERED = 5000
@@ -114,6 +114,8 @@ class Observer:
             error=patient.error if patient else "",
             failure=failure,
         )
+        if isinstance(spec, UploadSpec):
+            return replace(seen, facts=self.engine.host.upload_report(ref.name))
         if isinstance(spec, CaptureSpec | LoopbackSpec):
             done = self._amount(spec, process)
             progress = self._progress(ref, process.pid if process else 0, done)

@@ -157,6 +157,34 @@ class EventHookType:
     summary: str = ""
 
 
+# -- uploads ---------------------------------------------------------------------------------------------------
+
+
+class Sink(Protocol):
+    """Somewhere that recordings are copied to. Blocking. Methods raise `TemporaryError` where another try may help,
+    `PermanentError` where none does."""
+
+    def put(self, file: str, name: str, *, resume: str, remember: Callable[[str], None]) -> str:
+        """Copy a file, and return what confirms that it is there, whole, to last (never empty).
+
+        `name`: what it is called there. `resume`: what an earlier try remembered, or empty; `remember(text)` keeps
+        something for the next one. A file that is there already is confirmed without being sent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class UploadType:
+    """`type: <name>` in an entry of `uploads`. `options` subclasses `stack.model.Upload`.
+
+    `open(options, secret)` gives the sink, in the process that uploads; `secret(ref)` resolves a reference.
+    """
+
+    name: str
+    options: type[Any]
+    open: Callable[[Any, Callable[[SecretRef], str]], Sink]
+    summary: str = ""
+
+
 # -- loopback graphs -------------------------------------------------------------------------------------------
 
 
@@ -274,7 +302,16 @@ class TenantDirectoryType:
     summary: str = ""
 
 
-PluginType = SourceType | CaptureType | NodeType | MiddlewareType | HandlerType | EventHookType | TenantDirectoryType
+PluginType = (
+    SourceType
+    | CaptureType
+    | NodeType
+    | MiddlewareType
+    | HandlerType
+    | EventHookType
+    | UploadType
+    | TenantDirectoryType
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +336,7 @@ class Catalogue:
         "middleware": MiddlewareType,
         "handler": HandlerType,
         "hook": EventHookType,
+        "upload": UploadType,
         "tenants": TenantDirectoryType,
     }
 
@@ -308,6 +346,7 @@ class Catalogue:
     middleware: Mapping[str, MiddlewareType] = field(default_factory=dict)
     handlers: Mapping[str, HandlerType] = field(default_factory=dict)
     hooks: Mapping[str, EventHookType] = field(default_factory=dict)
+    uploads: Mapping[str, UploadType] = field(default_factory=dict)
     tenants: Mapping[str, TenantDirectoryType] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
 
@@ -324,6 +363,7 @@ class Catalogue:
             middleware=tables[MiddlewareType],
             handlers=tables[HandlerType],
             hooks=tables[EventHookType],
+            uploads=tables[UploadType],
             tenants=tables[TenantDirectoryType],
             plugins=tuple(plugins),
         )

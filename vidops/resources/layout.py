@@ -63,6 +63,10 @@ class Layout:
     def log_file(self, program: str) -> str:
         return f"{self.run_dir}/logs/{program}.log"
 
+    def upload_file(self, name: str) -> str:
+        """What an upload says of itself."""
+        return f"{self.run_dir}/uploads/{name}.json"
+
     @property
     def database(self) -> str:
         return f"{self.state_dir}/state.db"
@@ -78,5 +82,5 @@ class Layout:
     @property
     def directories(self) -> tuple[str, ...]:
         """Those below the runtime directory, to be made 0700."""
-        names = ("in", "out", "events", "gateway", "cameras", "gateways", "programs", "specs", "logs")
+        names = ("in", "out", "events", "gateway", "cameras", "gateways", "programs", "specs", "logs", "uploads")
         return tuple(f"{self.run_dir}/{n}" for n in names)

@@ -126,6 +126,8 @@ class CaptureSpec(Spec):
     """When it records; empty: always."""
     on_demand: Annotated[bool, Impact.LIVE] = False
     """Whether it records only after it was asked to, until it is asked to stop."""
+    uploads: Annotated[tuple[str, ...], Impact.LIVE] = ()
+    """Uploads that have to confirm a recording before retention removes it."""
     priority: Annotated[int, Impact.LIVE] = 0
     """Where the disk runs full, captures of a lower number stop first."""
 
@@ -184,6 +186,13 @@ class GatewaySpec(Spec):
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
 
 
+class UploadSpec(Spec):
+    """A process that copies finished recordings elsewhere."""
+
+    program: Program
+    restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
+
+
 class HookSpec(Spec):
     """Who is told of what happens, by the control plane itself: it has no process. `timeout`: seconds."""
 
@@ -222,6 +231,7 @@ KINDS: dict[str, Kind] = {
         Kind(name="loopback", spec=LoopbackSpec, wave=2, handover="exclusive"),
         Kind(name="capture", spec=CaptureSpec, wave=3, handover="exclusive"),
         Kind(name="gateway", spec=GatewaySpec, wave=4, handover="overlap"),
+        Kind(name="upload", spec=UploadSpec, wave=4, handover="exclusive"),
         Kind(name="hook", spec=HookSpec, wave=4, handover="exclusive"),
     )
 }

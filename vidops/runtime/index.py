@@ -48,6 +48,15 @@ MIGRATIONS = (
     ALTER TABLE recordings ADD COLUMN gap_reason TEXT NOT NULL DEFAULT '';
     CREATE INDEX recordings_by_capture ON recordings (capture, end);
     """,
+    """
+    CREATE TABLE uploads (
+        path TEXT NOT NULL,
+        upload TEXT NOT NULL,
+        confirmed TEXT NOT NULL DEFAULT '',
+        remembered TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (path, upload)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 _COLUMNS = "path, camera, capture, start, end, bytes, reason, kept, frames, codec, gap, gap_reason"
 _INSERT = f"INTO recordings ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
@@ -137,11 +146,14 @@ class RecordingsIndex:
         """By start, newest first."""
         return newest(self._database.read, wanted)
 
-    def oldest(self, capture: str, limit: int) -> list[Recording]:
-        """Of those of a capture that may go, the oldest first."""
+    def oldest(self, capture: str, limit: int, uploads: Sequence[str] = ()) -> list[Recording]:
+        """Of those of a capture that may go, the oldest first: not kept, and confirmed by all these uploads."""
+        done = " AND EXISTS (SELECT 1 FROM uploads u WHERE u.path = r.path AND u.upload = ? AND u.confirmed != '')"
         rows = self._database.read(
-            f"SELECT {_COLUMNS} FROM recordings WHERE capture = ? AND kept = 0 ORDER BY start, path LIMIT ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM recordings r WHERE capture = ? AND kept = 0{done * len(uploads)} "  # noqa: S608
+            "ORDER BY start, path LIMIT ?",
             capture,
+            *uploads,
             limit,
         )
         return [_recording(row) for row in rows]
@@ -177,6 +189,28 @@ class RecordingsIndex:
         """Drop the rows of files that are gone."""
         with self._database.transaction(durable=False) as connection:
             connection.executemany("DELETE FROM recordings WHERE path = ?", [(path,) for path in paths])
+            connection.executemany("DELETE FROM uploads WHERE path = ?", [(path,) for path in paths])
+
+    # -- uploads
+
+    def unconfirmed(self, upload: str, limit: int) -> list[tuple[Recording, str]]:
+        """Recordings that an upload has not confirmed, oldest first, each with what was remembered of it."""
+        rows: list[tuple[Any, ...]] = self._database.read(
+            f"SELECT {', '.join('r.' + c for c in _COLUMNS.split(', '))}, coalesce(u.remembered, '') "  # noqa: S608
+            "FROM recordings r LEFT JOIN uploads u ON u.path = r.path AND u.upload = ? "
+            "WHERE r.capture != '' AND coalesce(u.confirmed, '') = '' ORDER BY r.start LIMIT ?",
+            upload,
+            limit,
+        )
+        return [(_recording(row[:-1]), str(row[-1])) for row in rows]
+
+    def note_upload(self, upload: str, path: str, *, confirmed: str = "", remembered: str = "") -> None:
+        """What an upload has to say of a recording; on disk when this returns."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO uploads (path, upload, confirmed, remembered) VALUES (?, ?, ?, ?)",
+                (path, upload, confirmed, remembered),
+            )
 
     def reconcile(self, captures: Sequence[CaptureFiles] = ()) -> Reconciled:
         """Make the index say what is on disk: drop rows without a file, add files without a row.

@@ -112,11 +112,14 @@ class Keeper:
             self._stale = True
             return Reconciled(trouble=str(error))
 
-    def clear(self, rules: Mapping[str, Retention], now: float) -> Cleared:
+    def clear(
+        self, rules: Mapping[str, Retention], now: float, uploads: Mapping[str, Sequence[str]] | None = None
+    ) -> Cleared:
         """Remove the recordings that are to go, by the name of their capture. What the index refuses comes back as
         a trouble."""
         try:
-            return clear(self._open_index(), rules, now=now, free=lambda: free_bytes(self.layout.data_dir))
+            index, directory = self._open_index(), self.layout.data_dir
+            return clear(index, rules, now=now, free=lambda: free_bytes(directory), uploads=uploads)
         except (TemporaryError, PermanentError) as error:
             return Cleared(troubles=[(self.layout.recordings_index, error.reason or str(error))])
         except OSError as error:

@@ -24,6 +24,7 @@ HOOKS = (
     "vidops_middleware",
     "vidops_handlers",
     "vidops_event_hooks",
+    "vidops_uploads",
     "vidops_tenants",
 )
 

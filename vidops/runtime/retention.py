@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vidops.planning.retention import Clip, Doomed, Shelf, doomed
@@ -33,12 +33,20 @@ class Cleared:
 
 
 def clear(
-    index: RecordingsIndex, rules: Mapping[str, Retention], *, now: float, free: Callable[[], int], rounds: int = ROUNDS
+    index: RecordingsIndex,
+    rules: Mapping[str, Retention],
+    *,
+    now: float,
+    free: Callable[[], int],
+    uploads: Mapping[str, Sequence[str]] | None = None,
+    rounds: int = ROUNDS,
 ) -> Cleared:
-    """Remove what the rules say. `free()`: bytes that the disk has left. Raises `TemporaryError` for the index."""
+    """Remove what the rules say. `free()`: bytes that the disk has left; `uploads`: who has to confirm a capture's
+    recordings first. Raises `TemporaryError` for the index."""
+    waits = uploads or {}
     report = Cleared()
     for _ in range(rounds):
-        shelves = {name: _shelf(index, name, rule) for name, rule in rules.items() if rule != Retention()}
+        shelves = {n: _shelf(index, n, rule, waits.get(n, ())) for n, rule in rules.items() if rule != Retention()}
         found = doomed(shelves, now=now, free=free())
         gone = [item for item in found if _remove(index.data_dir, item.clip, report)]
         index.forget([item.clip.path for item in gone])
@@ -48,8 +56,8 @@ def clear(
     return report
 
 
-def _shelf(index: RecordingsIndex, capture: str, rule: Retention) -> Shelf:
-    clips = [Clip(r.path, r.capture, r.start, r.end, r.bytes) for r in index.oldest(capture, BATCH)]
+def _shelf(index: RecordingsIndex, capture: str, rule: Retention, uploads: Sequence[str]) -> Shelf:
+    clips = [Clip(r.path, r.capture, r.start, r.end, r.bytes) for r in index.oldest(capture, BATCH, uploads)]
     return Shelf(rule, index.bytes_of(capture), clips)
 
 

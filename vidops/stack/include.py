@@ -12,7 +12,7 @@ from vidops.stack.nodes import DocPath, Node, render_path, shown
 from vidops.stack.reader import MAX_PROBLEMS, Budget, read
 
 MAX_FILES = 100
-NAMED = ("devices", "captures", "loopbacks", "middleware", "gateways", "hooks", "metadata", "settings")
+NAMED = ("devices", "captures", "loopbacks", "middleware", "gateways", "hooks", "uploads", "metadata", "settings")
 """Sections that may be spread over files, each name in one of them."""
 
 MAX_FILLED = 4 * 1024 * 1024

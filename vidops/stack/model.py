@@ -116,6 +116,14 @@ class TenantDirectoryOptions(Options):
     type: str
 
 
+class Upload(Options):
+    """Copies finished recordings elsewhere. The subclass narrows `type`."""
+
+    type: str
+    captures: Annotated[str, Field(min_length=1, max_length=100)] = "*"
+    """Of captures whose names fit this glob. Their retention waits: what is not confirmed to be there stays here."""
+
+
 class Node(Options):
     """A node of a loopback graph. The subclass narrows `type`; filters and sinks have `in`."""
 

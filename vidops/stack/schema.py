@@ -21,6 +21,7 @@ from vidops.stack.model import (
     Route,
     StackBase,
     TenantDirectoryOptions,
+    Upload,
 )
 from vidops.stack.scalars import Name
 from vidops.stack.tagged import OrEmpty, Tagged
@@ -50,6 +51,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
     captures = _Choices(catalogue.captures.values(), Capture, "type", DEFAULT_CAPTURE)
     capture = Tagged("type", "capture type", captures, DEFAULT_CAPTURE)
     node = Tagged("type", "node type", _Choices(catalogue.nodes.values(), Node, "type"))
+    upload = Tagged("type", "upload", _Choices(catalogue.uploads.values(), Upload, "type"))
     hook = Tagged("type", "hook", _Choices(catalogue.hooks.values(), EventHook, "type"))
     tenants = _Choices(catalogue.tenants.values(), TenantDirectoryOptions, "type")
     directory = Tagged("type", "directory of tenants", tenants)
@@ -93,6 +95,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
         gateways=_section(gateway, "HTTP servers."),
         tenants=_section(Annotated[Any, directory], "Directories of tenants, and whose cameras are whose."),
         hooks=_section(Annotated[Any, hook], "Who is told of what happens."),
+        uploads=_section(Annotated[Any, upload], "Where finished recordings are copied to."),
     )
 
 
