@@ -107,6 +107,29 @@ class Frame:
     timestamp: float
 
 
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """What a stream of packets is. `codec`: mjpeg, h264, hevc; `private`: avcC or hvcC (ISO/IEC 14496-15), nothing for
+    mjpeg; sizes in pixels."""
+
+    codec: str
+    width: int
+    height: int
+    private: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPacket:
+    """One frame in the camera's own codec, as it came. `key`: whether it can be decoded by itself; number and time are
+    those of `Frame`. NAL units have their lengths before them, as the track's `private` says."""
+
+    track: VideoTrack
+    data: bytes
+    key: bool
+    sequence: int
+    timestamp: float
+
+
 class Settled(Protocol):
     """Whether something holds right now. `asyncio.Event` fits."""
 
@@ -142,8 +165,11 @@ class Cameras(Protocol):
 
     def knows(self, camera: str) -> bool: ...
 
-    def frames(self, camera: str) -> AsyncIterator[Frame]:
+    def frames(self, camera: str, *, fps: float | None = None, width: int | None = None) -> AsyncIterator[Frame]:
         """Live frames: always the newest, skipping what the caller was too slow for.
+
+        JPEGs, whatever the camera's codec; at most `fps` a second and `width` pixels wide, shared with all who ask for
+        the same. Where too many such streams run: `TemporaryError` with reason TooManyStreams.
 
         Starts the camera where it is on demand; closes with `aclose()`. Raises `TemporaryError` with the camera's
         reason when it fails, `PermanentError` when there is no such camera; survives restarts of the source.
@@ -155,11 +181,26 @@ class Cameras(Protocol):
         on_frame: Callable[[Frame], None],
         on_state: Callable[[Mapping[str, Any]], None] | None = None,
         on_gone: Callable[[], None] | None = None,
+        *,
+        fps: float | None = None,
+        width: int | None = None,
     ) -> FrameSubscription:
         """The hot path: `on_frame` is called with each new frame, in the event loop, until `close()`.
 
         `on_state` gets the camera's state now and at each change; `on_gone` is called where no frame can come any
         more. Callbacks must not block. Restarts of hub and source show as a pause.
+        """
+
+    def subscribe_packets(
+        self,
+        camera: str,
+        on_packet: Callable[[VideoPacket], None],
+        on_state: Callable[[Mapping[str, Any]], None] | None = None,
+        on_gone: Callable[[], None] | None = None,
+    ) -> FrameSubscription:
+        """As `subscribe`, with what the camera delivers in its own codec.
+
+        The first packet is a key frame, and so is the first of another track and that after a gap.
         """
 
     async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
@@ -177,6 +218,9 @@ class Recordings(Protocol):
     ) -> Sequence[Mapping[str, object]]:
         """Newest first. Each has `camera, capture, path, start, end, bytes, finished, kept, frames, codec, gap,
         gap_reason` (see docs/reference)."""
+
+    async def find(self, path: str) -> Mapping[str, object] | None:
+        """One recording by its path, finished or growing; None where there is none."""
 
     async def timeline(
         self, *, camera: str = "", capture: str = "", begin: float, end: float

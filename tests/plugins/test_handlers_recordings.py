@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,10 @@ from hypothesis import strategies as st
 
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
-from vidops_plugins.handlers import footage
+from vidops.api import GRANTS, TENANT, GatewayContext, Grant, Tenant
+from vidops.runtime.index import Recording, RecordingsIndex
+from vidops.runtime.recordings import RecordingsReader
+from vidops_plugins.handlers import footage, recordings
 from vidops_plugins.handlers.ranges import parse_range
 
 ROUTES = [route("/v1/recordings/**", "recordings")]
@@ -281,3 +286,81 @@ async def test_thumbnails_of_what_is_none(kept: World, asked: str, status: int) 
 def test_any_text_is_a_time_or_is_refused(text: str) -> None:
     with contextlib.suppress(ValueError):
         assert math.isfinite(footage._time("from", text))
+
+
+class Shown:
+    """What a handler answers to a request with these tenants and grants, without a gateway around."""
+
+    def __init__(self, world: World, *, tenant: str = "", **grants: str) -> None:
+        self.context = GatewayContext(
+            gateway="public",
+            route=BASE,
+            layout=world.layout,
+            cameras=world.cameras,
+            recordings=RecordingsReader(world.layout),
+            control=world.control,
+            closing=asyncio.Event(),
+            secret=lambda _: "",
+            log=lambda _: None,
+        )
+        self.scope: dict[str, Any] = {"type": "http", "headers": [], "query_string": b"", "path": BASE}
+        if tenant:
+            self.scope[TENANT] = Tenant(name="acme", devices=(tenant,))
+        if grants:
+            self.scope[GRANTS] = (tuple(Grant(frozenset({a}), (glob,)) for a, glob in grants.items()),)
+
+    async def ask(self, rest: str = "", asked: str = "", method: str = "GET") -> tuple[int, bytes]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        app = recordings.build(recordings.Recordings(writable=True), self.context)
+        scope = {**self.scope, "method": method, "query_string": asked.encode(), "vidops.rest": rest}
+        await app(scope, receive, send)
+        return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+
+
+@pytest.fixture
+def of_two(world: World) -> World:
+    """Recordings of two cameras, on the disk and in the index, as many of the other's as a list holds."""
+    index = RecordingsIndex(world.layout)
+    rows = [Recording("door/1.mkv", "door", "a", 1, 2, 3, "complete")]
+    rows += [Recording(f"yard/{n}.mkv", "yard", "b", n, n + 1, 3, "complete") for n in range(10, 40)]
+    for row in rows:
+        path = Path(world.layout.data_dir, row.path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"abc")
+    index.add(rows)
+    index.close()
+    return world
+
+
+async def test_a_tenant_sees_its_own_recordings_and_no_others(of_two: World) -> None:
+    shown = Shown(of_two, tenant="do*")
+    _, body = await shown.ask(asked="limit=5")
+    assert [row["path"] for row in json.loads(body)["recordings"]] == ["door/1.mkv"]
+    assert b"yard" not in (await shown.ask(asked="view=timeline&from=0&to=99"))[1]
+    assert (await shown.ask(asked="view=hls&camera=yard&from=0&to=99"))[0] == 404
+    assert (await shown.ask(asked="view=hls&from=0&to=99"))[0] == 400
+    assert await shown.ask("door/1.mkv") == (200, b"abc")
+    unknown = await shown.ask("yard/99.mkv")
+    for rest in ("yard/10.mkv", "yard/11.mkv"):
+        # As if there were none such.
+        assert await shown.ask(rest) == unknown
+        assert (await shown.ask(rest, "thumbnail=64"))[0] == 404
+        assert (await shown.ask(rest, method="DELETE"))[0] == 404
+    assert of_two.control.posted == []
+    assert (await shown.ask("door/1.mkv", method="DELETE"))[0] == 204
+
+
+async def test_who_may_look_may_not_delete(of_two: World) -> None:
+    shown = Shown(of_two, recordings="door")
+    assert (await shown.ask("door/1.mkv"))[0] == 200
+    assert (await shown.ask("door/1.mkv", method="DELETE"))[0] == 403
+    assert (await Shown(of_two, streams="door").ask("door/1.mkv"))[0] == 404
+    assert (await Shown(of_two).ask("yard/10.mkv"))[0] == 200
+    assert of_two.control.posted == []

@@ -172,8 +172,7 @@ class RecordingsIndex:
 
     def find(self, path: str) -> Recording | None:
         """The recording at a path."""
-        rows = self._database.read(f"SELECT {_COLUMNS} FROM recordings WHERE path = ?", path)  # noqa: S608
-        return _recording(rows[0]) if rows else None
+        return next(iter(by_path(self._database.read, path)), None)
 
     def keep(self, path: str, kept: bool) -> bool:
         """Have retention leave a recording alone, or not any more. Whether there is such a one."""
@@ -257,6 +256,11 @@ def newest(read: Callable[..., Any], wanted: Wanted) -> list[Recording]:
     where = f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, number DESC LIMIT ?"
     rows = read(f"SELECT {_COLUMNS} FROM recordings {where}", *values, wanted.limit)  # noqa: S608 - constants
     return [_recording(row) for row in rows]
+
+
+def by_path(read: Callable[..., Any], path: str) -> list[Recording]:
+    """The recording at a path, as `newest` reads."""
+    return [_recording(row) for row in read(f"SELECT {_COLUMNS} FROM recordings WHERE path = ?", path)]  # noqa: S608
 
 
 def _recording(row: Sequence[Any]) -> Recording:

@@ -9,16 +9,18 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
+from typing import Any
 from urllib.parse import quote
 
 from vidops.resources.layout import Layout
 from vidops.runtime.files import read_bounded
-from vidops.runtime.index import Recording, Wanted, newest
+from vidops.runtime.index import Recording, Wanted, by_path, newest
 from vidops.runtime.keeper import ABOUT
 from vidops.runtime.playlist import playlist, timeline
 from vidops.runtime.segments import CaptureFiles, spooled
 from vidops.runtime.thumbnails import Thumbnails
 
+SPOOL = ".spool/"
 MAX_LIMIT = 10_000
 MAX_ROWS = 100_000
 """Of a timeline or a playlist: two months of one-minute files."""
@@ -53,6 +55,16 @@ class RecordingsReader:
         # A file that somebody removed is no recording, whatever the index still says.
         return [r for r in self._indexed(wanted) if os.path.exists(f"{self._layout.data_dir}/{r.path}")]
 
+    async def find(self, path: str) -> Mapping[str, object] | None:
+        return await asyncio.to_thread(self._find, path)
+
+    def _find(self, path: str) -> Mapping[str, object] | None:
+        if path.startswith(SPOOL):
+            growing = next((r for r in _growing(self._layout) if r.path == path), None)
+            return {**growing.to_json(), "finished": False} if growing else None
+        found = self._asked(lambda read: by_path(read, path))
+        return found[0].to_json() if found else None
+
     async def timeline(
         self, *, camera: str = "", capture: str = "", begin: float, end: float
     ) -> Sequence[Mapping[str, object]]:
@@ -70,10 +82,14 @@ class RecordingsReader:
         return await self._thumbnails.of(path, width)
 
     def _indexed(self, wanted: Wanted) -> Sequence[Recording]:
+        return self._asked(lambda read: newest(read, wanted))
+
+    def _asked(self, question: Callable[[Callable[..., Any]], Sequence[Recording]]) -> Sequence[Recording]:
+        """What the index says, as it is now; nothing where it is not to be read."""
         try:
             place = f"file:{quote(self._layout.recordings_index)}?mode=ro"
             with contextlib.closing(sqlite3.connect(place, uri=True, timeout=2.0)) as connection:
-                return newest(lambda sql, *values: connection.execute(sql, values), wanted)
+                return question(lambda sql, *values: connection.execute(sql, values))
         except sqlite3.Error:
             # Not made yet, or about to be rebuilt by its keeper.
             return []

@@ -15,13 +15,16 @@ from vidops.api import (
     TemporaryError,
     VidopsError,
     header,
+    may_do,
     query,
     respond,
     respond_json,
     respond_problem,
+    restricted,
 )
 
 MAX_LIMIT = 1000
+ALL = 10_000
 WIDTHS = range(16, 1921)
 STATUS = {"NothingRecorded": 404, "NoRecording": 404, "NoPicture": 404, "SeveralCaptures": 409, "NotPlayable": 409}
 SITES = (b"same-origin", b"none")
@@ -33,15 +36,24 @@ async def listed(scope: Scope, send: Send, context: GatewayContext) -> None:
     try:
         match asked.get("view", "list"):
             case "list":
-                rows = await context.recordings.list(**_search(asked, begin=0.0, end=MAX_TIME), limit=_limit(asked))
-                await respond_json(scope, send, {"recordings": [dict(row) for row in rows]})
+                search, limit = _search(asked, begin=0.0, end=MAX_TIME), _limit(asked)
+                # Those that are not shown must not take the place of those that are.
+                rows = await context.recordings.list(**search, limit=ALL if restricted(scope) else limit)
+                seen = [dict(row) for row in rows if may_do(scope, "recordings", str(row["camera"]))]
+                await respond_json(scope, send, {"recordings": seen[:limit]})
             case "timeline":
                 lines = await context.recordings.timeline(**_search(asked))
-                await respond_json(scope, send, {"timeline": [dict(line) for line in lines]})
+                seen = [dict(line) for line in lines if may_do(scope, "recordings", str(line["camera"]))]
+                await respond_json(scope, send, {"timeline": seen})
             case "hls":
+                search = _search(asked)
+                if restricted(scope) and not search["camera"]:
+                    raise ValueError("say which `camera`")
+                if not may_do(scope, "recordings", str(search["camera"])):
+                    raise PermanentError("nothing was recorded then", reason="NothingRecorded")
                 base = str(scope["path"]).rstrip("/")
                 text = await context.recordings.playlist(
-                    **_search(asked), locate=lambda path: quote(f"{base}/{path}")
+                    **search, locate=lambda path: quote(f"{base}/{path}")
                 )  # fmt: skip
                 fixed = [(b"cache-control", b"no-store")]
                 kind = "application/vnd.apple.mpegurl"
@@ -89,6 +101,14 @@ def _limit(asked: Mapping[str, str]) -> int:
     return int(text)
 
 
+async def may_have(scope: Scope, context: GatewayContext, path: str) -> bool:
+    """Whether this request may have the recording at a path; what is not known to be of a camera of its own is not."""
+    if not restricted(scope):
+        return True
+    row = await context.recordings.find(path)
+    return row is not None and may_do(scope, "recordings", str(row["camera"]))
+
+
 async def thumbnail(scope: Scope, send: Send, context: GatewayContext, path: str) -> None:
     """The first picture of a finished recording."""
     text = query(scope)["thumbnail"] or "320"
@@ -114,6 +134,10 @@ async def change(scope: Scope, send: Send, context: GatewayContext, path: str) -
     """Keep or delete; the control plane does it, as the one who writes the index."""
     if not _same_site(scope):
         await respond_problem(scope, send, 403, "another site's page may not do this", reason="CrossSite")
+        return
+    row = await context.recordings.find(path) if restricted(scope) else None
+    if row is not None and not may_do(scope, "edits", str(row["camera"])):
+        await respond_problem(scope, send, 403, "you may look at this recording, and not change it", reason="Forbidden")
         return
     kept = query(scope).get("keep", "")
     if scope["method"] == "POST" and kept not in ("true", "false"):

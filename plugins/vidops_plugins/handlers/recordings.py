@@ -29,7 +29,7 @@ from vidops.api import (
     respond,
     respond_problem,
 )
-from vidops_plugins.handlers.footage import change, listed, thumbnail
+from vidops_plugins.handlers.footage import change, listed, may_have, thumbnail
 from vidops_plugins.handlers.ranges import Range, parse_range
 
 CHUNK = 256 * 1024
@@ -53,6 +53,8 @@ def build(options: Recordings, context: GatewayContext) -> ASGIApp:
         elif scope["method"] not in allowed:
             allow = [(b"allow", ", ".join(allowed).encode())]
             await respond_problem(scope, send, 405, f"this path answers {', '.join(allowed)}", headers=allow)
+        elif rest and not await may_have(scope, context, rest):
+            await respond_problem(scope, send, 404, "there is no such recording", reason="NoRecording")
         elif scope["method"] in ("POST", "DELETE"):
             await change(scope, send, context, rest)
         elif rest and "thumbnail" in query(scope):
