@@ -68,9 +68,10 @@ def test_two_hundred_kills(vidops_host: Callable[..., Host], capsys: pytest.Capt
             until = max(until, before["end"])
             missing = row["start"] - until
             if row["gap"]:
-                assert row["gap"] == pytest.approx(missing, abs=0.01), (before, row)
+                # A file that was in its place and not yet in the index when the control plane died was not counted.
+                assert row["gap"] >= missing - 0.01, (before, row)
                 assert row["gap_reason"]
-                gaps.append((row["gap"], row["gap_reason"]))
+                gaps.append((missing, row["gap_reason"]))
             else:
                 # Of a file with two frames nobody can tell how far apart they should be.
                 assert missing < 5 / FPS, (before, row)

@@ -47,7 +47,9 @@ EXAMPLES = {
     ),
     "private-camera.yaml": Example({"/hall.jpg": 200, "/hall": 200, "/stream/hall": 404, "/snapshot/hall": 404}),
     "recorder.yaml": Example({"/v1/recordings": 200, "/readyz": 200}),
-    "capture-registry.yaml": Example({"/devices": 200, "/devices/line": 200, "/devices/x": 404, "/recordings": 200}),
+    "capture-registry.yaml": Example(
+        {"/devices": 200, "/devices/line": 200, "/devices/x": 404, "/recordings": 200, "/captures": 200}
+    ),
     "includes/stack.yaml": Example(
         {"/snapshot/door": 200, "/livez": 200}, env={"FRONT_DESK_KEY": KEY}, headers={"X-API-Key": KEY}
     ),

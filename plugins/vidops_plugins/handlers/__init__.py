@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import HandlerType, hookimpl
-from vidops_plugins.handlers import console, devices, health, recordings, registry, respond, snapshot, status, stream
+from vidops_plugins.handlers import (
+    captures,
+    console,
+    devices,
+    health,
+    recordings,
+    registry,
+    respond,
+    snapshot,
+    status,
+    stream,
+)
 
 
 @hookimpl
@@ -15,6 +26,7 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("snapshot", snapshot.Snapshot, snapshot.build, summary="One fresh JPEG of a camera."),
         HandlerType("devices", devices.Devices, devices.build, summary="The cameras and their states, as JSON."),
         HandlerType("recordings", recordings.Recordings, recordings.build, summary="Recordings: list and files."),
+        HandlerType("captures", captures.Captures, captures.build, summary="What records; start and stop on demand."),
         HandlerType("registry", registry.Registry, registry.build, summary="Devices and what records them, as JSON."),
         HandlerType("status", status.Status, status.build, summary="What the control plane says, as JSON."),
         HandlerType("console", console.Console, console.build, summary="A page: live cameras, states, recordings."),

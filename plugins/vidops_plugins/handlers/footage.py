@@ -132,7 +132,7 @@ async def thumbnail(scope: Scope, send: Send, context: GatewayContext, path: str
 
 async def change(scope: Scope, send: Send, context: GatewayContext, path: str) -> None:
     """Keep or delete; the control plane does it, as the one who writes the index."""
-    if not _same_site(scope):
+    if not same_site(scope):
         await respond_problem(scope, send, 403, "another site's page may not do this", reason="CrossSite")
         return
     row = await context.recordings.find(path) if restricted(scope) else None
@@ -155,7 +155,7 @@ async def change(scope: Scope, send: Send, context: GatewayContext, path: str) -
         await respond(scope, send, 204)
 
 
-def _same_site(scope: Scope) -> bool:
+def same_site(scope: Scope) -> bool:
     """Whether a browser sends this for a page of ours, or it is no browser at all."""
     site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
     if site is not None and site not in SITES:
