@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidops.api import GatewayContext, Scope, Send, nearest, respond_problem
+from vidops.api import GatewayContext, Scope, Send, may_do, nearest, respond_problem
 
 
 async def camera_of(scope: Scope, send: Send, context: GatewayContext, default: str | None = None) -> str | None:
@@ -19,14 +19,17 @@ async def camera_of(scope: Scope, send: Send, context: GatewayContext, default: 
         return None
     name = str(scope["vidops.rest"]) or default or ""
     cameras = context.cameras
-    if cameras.knows(name):
+    if cameras.knows(name) and may_do(scope, "streams", name):
         return name
     if not cameras.connected.is_set():
         retry = [(b"retry-after", b"2")]
         detail = "the hub does not answer, so which cameras there are is not known"
         await respond_problem(scope, send, 503, detail, reason="HubDown", headers=retry)
         return None
-    known = [str(state["name"]) for state in cameras.states()]
+    # A camera that is not this request's is not there, and is no hint either.
+    known = [
+        camera for camera in (str(state["name"]) for state in cameras.states()) if may_do(scope, "streams", camera)
+    ]
     near = nearest(name, known)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     detail = f"there is no camera {name!r}{hint}" if name else "the path names no camera"

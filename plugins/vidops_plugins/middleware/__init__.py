@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import MiddlewareType, hookimpl
-from vidops_plugins.middleware import access_log, api_key, jwt, limits, maintenance, request_id, security_headers
+from vidops_plugins.middleware import (
+    access_log,
+    api_key,
+    authorize,
+    basic,
+    jwt,
+    limits,
+    maintenance,
+    request_id,
+    security_headers,
+    tenant,
+)
 
 
 @hookimpl
@@ -20,6 +31,13 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             summary="Header fields that restrict what browsers do.",
         ),
         MiddlewareType("api_key", api_key.ApiKey, api_key.build, summary="Lets through who knows a key."),
+        MiddlewareType(
+            "authorize", authorize.Authorize, authorize.build, summary="Allows what its rules allow, nothing else."
+        ),
+        MiddlewareType(
+            "tenant", tenant.TenantOptions, tenant.build, summary="Finds the tenant, and shows no other's cameras."
+        ),
+        MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
         MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),

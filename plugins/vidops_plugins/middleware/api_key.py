@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vidops.api import (
+    USER,
     ASGIApp,
     GatewayContext,
     Options,
@@ -22,6 +23,7 @@ from vidops.api import (
     Scope,
     SecretRef,
     Send,
+    User,
     respond_problem,
 )
 
@@ -30,24 +32,53 @@ _MAX_LENGTH = 4096
 _CARRIERS = (b"x-api-key", b"authorization")
 
 
+class Client(Options):
+    """Somebody with keys of their own."""
+
+    keys: tuple[SecretRef, ...] = ()
+    """Where the keys are."""
+    hashes: tuple[Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")], ...] = ()
+    """Or their digests, which are no secret: `printf %s KEY | sha256sum`, after `sha256:`. Keys are random and long, so
+    that nobody finds one from its digest (`openssl rand -hex 32`); passwords are for `basic`."""
+    roles: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    """The client's roles, for `authorize`."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Client:
+        if not self.keys and not self.hashes:
+            raise ValueError("a client has keys or hashes")
+        return self
+
+
 class ApiKey(Options):
     """Refuses requests without one of the keys (401)."""
 
-    keys: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
+    keys: tuple[SecretRef, ...] = ()
     """Where the keys are; each has at least 16 characters. Several make a change of keys without a gap."""
+    clients: dict[Annotated[str, Field(min_length=1, max_length=200)], Client] = Field(default_factory=dict)
+    """Keys of clients that are told apart, by their names; their keys may be kept as hashes."""
+
+    @model_validator(mode="after")
+    def _some(self) -> ApiKey:
+        if not self.keys and not self.clients:
+            raise ValueError("give keys, or clients with keys of their own")
+        return self
 
 
 def build(options: ApiKey, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
-    digests = [_key_digest(context.secret(reference), reference) for reference in options.keys]
+    holders = _holders(options, context)
     challenge = [(b"www-authenticate", b'Bearer realm="vidops"'), (b"vary", b"authorization, x-api-key")]
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             offered = offered_key(scope["headers"])
-            if offered is None or not known(offered, digests):
+            user = known(offered, holders) if offered is not None else None
+            if user is None:
                 detail = "no key: send X-API-Key or Authorization: Bearer" if offered is None else "not a valid key"
                 await respond_problem(scope, send, 401, detail, headers=challenge)
                 return
+            # Noted in the scope that came from outside, too: an access log may stand before this.
+            scope[USER] = user
             headers = [(n, v) for n, v in scope["headers"] if n not in _CARRIERS]
             await app({**scope, "headers": headers}, receive, send)
 
@@ -68,12 +99,31 @@ def offered_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return found[0] if len(found) == 1 and 0 < len(found[0]) <= _MAX_LENGTH else None
 
 
-def known(offered: bytes, digests: Iterable[bytes]) -> bool:
+def known(offered: bytes, holders: Iterable[tuple[bytes, User]]) -> User | None:
+    """Whose key it is. All are compared, whichever fits."""
     mine = hashlib.sha256(offered).digest()
-    matched = False
-    for digest in digests:
-        matched |= hmac.compare_digest(mine, digest)
-    return matched
+    found: User | None = None
+    for digest, user in holders:
+        if hmac.compare_digest(mine, digest):
+            found = user
+    return found
+
+
+def _holders(options: ApiKey, context: GatewayContext) -> list[tuple[bytes, User]]:
+    def digests(references: Iterable[SecretRef]) -> Iterator[bytes]:
+        return (_key_digest(context.secret(reference), reference) for reference in references)
+
+    anybody = User("api-key", via="api_key")
+    found = [(digest, anybody) for digest in digests(options.keys)]
+    for name, client in options.clients.items():
+        user = User(name, frozenset(client.roles), {}, "api_key")
+        hashes = [bytes.fromhex(text.removeprefix("sha256:")) for text in client.hashes]
+        found += [(digest, user) for digest in (*digests(client.keys), *hashes)]
+    owners: dict[bytes, User] = {}
+    for digest, user in found:
+        if owners.setdefault(digest, user) != user:
+            raise PermanentError(f"api_key: {owners[digest].name} and {user.name} have the same key", reason="SameKey")
+    return found
 
 
 def _key_digest(key: str, reference: SecretRef) -> bytes:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidops.api import TenantDirectoryType, hookimpl
-from vidops_plugins.tenants import static
+from vidops_plugins.tenants import http, sql, static
 
 
 @hookimpl
 def vidops_tenants() -> Sequence[TenantDirectoryType]:
-    return (TenantDirectoryType("static", static.Static, static.build, summary="Tenants in the stack file."),)
+    return (
+        TenantDirectoryType("static", static.Static, static.build, summary="Tenants in the stack file."),
+        TenantDirectoryType("sqlite", sql.Sqlite, sql.build, summary="Tenants in a SQLite database."),
+        TenantDirectoryType("http", http.Http, http.build, summary="Tenants that a web service knows."),
+    )

@@ -1,0 +1,162 @@
+"""`basic`: name and password (RFC 7617), of which only hashes are kept.
+
+A hash is made to be slow. It is computed in a thread, two at a time, and what it gave is remembered for a while under a
+keyed digest of name and password. Whoever is not known costs the same as whoever is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+from pydantic import Field
+
+from vidops.api import (
+    USER,
+    ASGIApp,
+    Duration,
+    GatewayContext,
+    Options,
+    PermanentError,
+    Receive,
+    Scope,
+    SecretRef,
+    Send,
+    TemporaryError,
+    User,
+    respond_problem,
+)
+from vidops_plugins.middleware.passwords import BadHashError, PasswordHash
+
+MAX_CREDENTIALS = 1024
+"""Bytes of name and password together."""
+MAX_KNOWN = 1024
+WORKERS = 2
+MAX_WAITING = 64
+"""Checks that wait for a thread: more at a time are no people."""
+
+_pool: list[ThreadPoolExecutor] = []
+
+
+class Account(Options):
+    """Who may come in."""
+
+    hash: SecretRef
+    """Where the password's hash is: `$scrypt$...` or `$pbkdf2-sha256$...`.
+    `python3 -m vidops_plugins.middleware.passwords` makes one."""
+    roles: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    """The user's roles, for `authorize`."""
+
+
+class Basic(Options):
+    """Asks for name and password (401). Only over TLS: they are sent as they are."""
+
+    users: Annotated[dict[Annotated[str, Field(pattern=r"^[^:\x00-\x1f\x7f]{1,200}$")], Account], Field(min_length=1)]
+    """By name."""
+    realm: Annotated[str, Field(pattern=r'^[^"\\\x00-\x1f\x7f-\U0010ffff]{1,100}$')] = "vidops"
+    """What a browser shows when it asks."""
+    remember: Duration = "5m"  # type: ignore[assignment]
+    """How long a good password is taken without computing its hash again; 0s never."""
+
+
+class Checker:
+    def __init__(
+        self, users: Mapping[str, PasswordHash], remember: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._users = users
+        self._remember = remember
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}
+        # Of the dearest kind that there is: a stranger's name takes as long as any.
+        self._nobody = max(users.values(), key=lambda one: (one.method == "scrypt", one.cost))
+
+    async def knows(self, name: str, password: bytes) -> bool:
+        """Raises `TemporaryError` where too many are asked for at once."""
+        digest = hmac.digest(self._secret, name.encode() + b"\0" + password, hashlib.sha256)
+        if self._known.get(digest, 0.0) > self._clock():
+            return True
+        task = self._checking.get(digest)
+        if task is None:
+            if len(self._checking) >= MAX_WAITING:
+                raise TemporaryError("too many passwords at once", reason="TooManyRequests")
+            coroutine = self._check(digest, name, password)
+            task = self._checking[digest] = asyncio.get_running_loop().create_task(coroutine, name="password")
+            task.add_done_callback(lambda _: self._checking.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _check(self, digest: bytes, name: str, password: bytes) -> bool:
+        known = self._users.get(name)
+        loop = asyncio.get_running_loop()
+        fits = await loop.run_in_executor(_workers(), (known or self._nobody).fits, password)
+        if known is None or not fits:
+            return False
+        self._known[digest] = self._clock() + self._remember
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return True
+
+
+def _workers() -> ThreadPoolExecutor:
+    """Shared by all routes of the process: what hashes take of a host is bounded once."""
+    if not _pool:
+        _pool.append(ThreadPoolExecutor(WORKERS, thread_name_prefix="passwords"))
+    return _pool[0]
+
+
+def build(options: Basic, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    hashes = {name: _parsed(name, context.secret(account.hash)) for name, account in options.users.items()}
+    users = {name: User(name, frozenset(account.roles), {}, "basic") for name, account in options.users.items()}
+    checker = Checker(hashes, options.remember)
+    challenge = [
+        (b"www-authenticate", f'Basic realm="{options.realm}", charset="UTF-8"'.encode()),
+        (b"vary", b"authorization"),
+    ]
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            given = credentials([value for name, value in scope["headers"] if name == b"authorization"])
+            if given is None or not await checker.knows(*given):
+                detail = "name and password are needed" if given is None else "not a name with its password"
+                await respond_problem(scope, send, 401, detail, headers=challenge)
+                return
+            # Noted in the scope that came from outside, too: an access log may stand before this.
+            scope[USER] = users[given[0]]
+            headers = [(n, v) for n, v in scope["headers"] if n != b"authorization"]
+            await app({**scope, "headers": headers}, receive, send)
+
+        return guarded
+
+    return wrap
+
+
+def credentials(values: list[bytes]) -> tuple[str, bytes] | None:
+    """Name and password of a request's Authorization headers; None without, or with several."""
+    if len(values) != 1 or len(values[0]) > 2 * MAX_CREDENTIALS:
+        return None
+    scheme, _, text = values[0].partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        data = base64.b64decode(text.strip(), validate=True)
+        name, colon, password = data.partition(b":")
+        return (name.decode(), password) if colon and len(data) <= MAX_CREDENTIALS else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _parsed(name: str, text: str) -> PasswordHash:
+    try:
+        return PasswordHash.parse(text.strip())
+    except BadHashError as error:
+        raise PermanentError(f"basic: the hash of {name!r}: {error}", reason="WeakHash") from None

@@ -1,0 +1,138 @@
+"""`tenant`: on whose behalf a request is made, and whether who makes it may.
+
+The places of `from` are looked at in order; the first that names a tenant counts, and the directory says whether
+there is such a one and whether the user is a member. Whoever asks for a tenant that is none of theirs is answered as
+if there were none: which names exist is not for everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from vidops.api import (
+    TENANT,
+    ASGIApp,
+    GatewayContext,
+    Options,
+    Receive,
+    Reference,
+    Scope,
+    Send,
+    TenantDirectory,
+    User,
+    respond_problem,
+    user_of,
+)
+
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+MAX_NAME = 200
+SEVERAL = ""
+"""What stands for several names where there should be one: no tenant is called like that."""
+
+
+class Place(Options):
+    """Where the name of the tenant may be: exactly one of these."""
+
+    claim: Word | None = None
+    """A claim of the user's token or session. With dots, one inside of another."""
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    """A header field. Whoever can set it chooses; membership is asked for all the same."""
+    subdomain: Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", max_length=253)] | None = None
+    """The one label of Host before this domain: `example.com` takes `acme` from `acme.example.com`."""
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*/\{tenant\}$")] | None = None
+    """A segment of the path: `/t/{tenant}` takes `acme` from `/t/acme/stream/door`."""
+    directory: bool | None = None
+    """`true`: the directory's own word, for example the one tenant that the user is a member of."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Place:
+        given = [value for value in (self.claim, self.header, self.subdomain, self.path, self.directory) if value]
+        if len(given) != 1:
+            raise ValueError("a place is exactly one of claim, header, subdomain, path, directory: true")
+        return self
+
+
+class TenantOptions(Options):
+    """Finds the tenant of a request; what is behind it shows that tenant's cameras alone (403, 401)."""
+
+    directory: Annotated[str, Reference("tenants")] = "directory"
+    """The entry of `tenants` that knows tenants and their members."""
+    from_: Annotated[tuple[Place, ...], Field(min_length=1, max_length=20, alias="from")]
+    """Where the name may be, in this order."""
+    members_only: bool = True
+    """Let in members alone. Without it, whoever names a tenant may act for it: only behind something else that makes
+    sure of that."""
+
+
+def build(options: TenantOptions, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    directory = context.tenants(options.directory)
+    headers = frozenset(place.header.lower().encode() for place in options.from_ if place.header)
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            user = user_of(scope)
+            if user is None and options.members_only:
+                await respond_problem(scope, send, 401, "nobody is known to ask: log in first", reason="NoUser")
+                return
+            asking = user or User("")
+            name = await find_name(scope, options.from_, asking, directory)
+            tenant = await directory.lookup(name) if name and len(name) <= MAX_NAME else None
+            if tenant is None or (options.members_only and not await directory.is_member(tenant, asking)):
+                await respond_problem(scope, send, 403, "for no tenant of yours", reason="NoTenant")
+                return
+            # Noted in the scope that came from outside, too: an access log may stand before this.
+            scope[TENANT] = tenant
+            kept = [(n, v) for n, v in scope["headers"] if n not in headers]
+            await app({**scope, "headers": kept}, receive, send)
+
+        return guarded
+
+    return wrap
+
+
+async def find_name(scope: Scope, places: Sequence[Place], user: User, directory: TenantDirectory) -> str | None:
+    """The name that the first place has which has one."""
+    for place in places:
+        name = await directory.resolve(user, scope) if place.directory else in_place(scope, place, user)
+        if name is not None:
+            return name
+    return None
+
+
+def in_place(scope: Scope, place: Place, user: User) -> str | None:
+    if place.claim is not None:
+        return _claim(user, place.claim)
+    if place.header is not None:
+        wanted = place.header.lower().encode()
+        values = [value.decode("latin-1").strip() for name, value in scope["headers"] if name == wanted]
+        return values[0] if len(values) == 1 else SEVERAL if values else None
+    if place.subdomain is not None:
+        return _subdomain(scope, place.subdomain)
+    if place.path is not None:
+        return _segment(scope["path"], place.path.removesuffix("{tenant}"))
+    return None
+
+
+def _claim(user: User, name: str) -> str | None:
+    value: Any = user.claims.get(name)
+    if value is None:
+        value = user.claims
+        for step in name.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, str) or value is None else SEVERAL
+
+
+def _subdomain(scope: Scope, domain: str) -> str | None:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    host = hosts[0].decode("latin-1").lower() if len(hosts) == 1 else ""
+    label, dot, rest = host.partition(":")[0].removesuffix(".").partition(".")
+    return label if dot and rest == domain and label else None
+
+
+def _segment(path: str, prefix: str) -> str | None:
+    if not path.startswith(prefix):
+        return None
+    return path[len(prefix) :].partition("/")[0] or None
