@@ -55,3 +55,11 @@ def test_everything_in_the_way_has_to_agree(tenant: Tenant | None, grants: list[
     }
     assert {action: may_do(scope, action, camera) for action in ACTIONS} == expected
     assert may_see(scope, camera) is any(expected.values())
+
+
+def test_a_grant_of_everything_restricts_nothing() -> None:
+    everything = Grant(frozenset(ACTIONS), ("door", "*"))
+    assert not restricted({GRANTS: [[everything], [everything]]})
+    assert restricted({GRANTS: [[everything], [Grant(frozenset(ACTIONS), ("door*",))]]})
+    assert restricted({GRANTS: [[Grant(frozenset(["streams"]), ("*",))]]})
+    assert restricted({TENANT: Tenant("acme", ("*",)), GRANTS: [[everything]]})

@@ -164,5 +164,6 @@ def may_see(scope: Scope, camera: str) -> bool:
 
 
 def restricted(scope: Scope) -> bool:
-    """Whether anything keeps cameras from this request: what is told of the whole host is then not for it."""
-    return TENANT in scope or GRANTS in scope
+    """Whether anything may keep cameras from this request: what is told of the whole host is then not for it."""
+    grants: Grants = scope.get(GRANTS, ())
+    return TENANT in scope or not all(any(grant.everything for grant in one) for one in grants)

@@ -43,6 +43,10 @@ class Grant:
     actions: frozenset[str]
     devices: tuple[str, ...]
 
+    @property
+    def everything(self) -> bool:
+        return "*" in self.devices and self.actions.issuperset(ACTIONS)
+
     def covers(self, action: str, camera: str) -> bool:
         return action in self.actions and any(fnmatchcase(camera, glob) for glob in self.devices)
 

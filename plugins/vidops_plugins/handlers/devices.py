@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidops.api import ASGIApp, GatewayContext, Options, nearest
+from vidops.api import ASGIApp, GatewayContext, Options, may_see, nearest
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
 
 if TYPE_CHECKING:
@@ -21,18 +21,25 @@ class Devices(Options):
 
 
 def build(options: Devices, context: GatewayContext) -> ASGIApp:
+    from quart import request
+
     app = new_app("devices", context)
+
+    def seen() -> dict[str, dict[str, object]]:
+        """What this request may know of, by name."""
+        states = {str(state["name"]): dict(state) for state in context.cameras.states()}
+        return {name: state for name, state in states.items() if may_see(request.scope, name)}
 
     @app.get("/")
     async def index() -> ResponseReturnValue:
         hub = "connected" if context.cameras.connected.is_set() else "does not answer"
-        return {"devices": [dict(state) for state in context.cameras.states()], "hub": hub}, 200, _NO_STORE
+        return {"devices": list(seen().values()), "hub": hub}, 200, _NO_STORE
 
     @app.get("/<name>")
     async def one(name: str) -> ResponseReturnValue:
-        states = {str(state["name"]): state for state in context.cameras.states()}
+        states = seen()
         if name in states:
-            return dict(states[name]), 200, _NO_STORE
+            return states[name], 200, _NO_STORE
         near = nearest(name, states)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         return document(404, f"there is no camera {name!r}{hint}", reason="UnknownCamera", nearest=near)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vidops.api import ASGIApp, GatewayContext, Options, TemporaryError, nearest
+from vidops.api import ASGIApp, GatewayContext, Options, TemporaryError, may_see, nearest
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
 
 if TYPE_CHECKING:
@@ -30,16 +30,23 @@ class Registry(Options):
 
 
 def build(options: Registry, context: GatewayContext) -> ASGIApp:
+    from quart import request
+
     app = new_app("registry", context)
+
+    def seen() -> dict[str, Mapping[str, Any]]:
+        """What this request may know of, by name."""
+        states = {str(state["name"]): state for state in context.cameras.states()}
+        return {name: state for name, state in states.items() if may_see(request.scope, name)}
 
     @app.get("/")
     async def index() -> ResponseReturnValue:
         runners = await _runners(context)
-        return {"devices": [_device(state, runners) for state in context.cameras.states()]}, 200, _NO_STORE
+        return {"devices": [_device(state, runners) for state in seen().values()]}, 200, _NO_STORE
 
     @app.get("/<name>")
     async def one(name: str) -> ResponseReturnValue:
-        states = {str(state["name"]): state for state in context.cameras.states()}
+        states = seen()
         if name in states:
             return _device(states[name], await _runners(context)), 200, _NO_STORE
         near = nearest(name, states)

@@ -16,6 +16,7 @@ from vidops.api import (
     TemporaryError,
     respond_json,
     respond_problem,
+    restricted,
 )
 
 
@@ -30,6 +31,10 @@ def build(options: Status, context: GatewayContext) -> ASGIApp:
     cached = _Cached(options.max_age, context)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if restricted(scope):
+            # It names every camera of the host.
+            await respond_problem(scope, send, 403, "for those alone who may see all of this host", reason="NotAllowed")
+            return
         try:
             await respond_json(scope, send, await cached.get())
         except TemporaryError as error:
