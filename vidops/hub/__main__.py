@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from vidops.hub.server import Hub
+from vidops.hub.server import MAX_DERIVED, Hub
 from vidops.resources.layout import Layout
 from vidops.runtime.hubwire import MESSAGE_LIMIT
 from vidops.runtime.supervisor import Supervisor
@@ -27,6 +27,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--max-frame", type=_bytes, default=MAX_FRAME, help="bytes; a larger one is dropped")
     parser.add_argument(
         "--max-backlog", type=_bytes, default=MAX_BACKLOG, help="bytes that a reader of every frame may be behind"
+    )
+    parser.add_argument(
+        "--max-derived", type=int, default=MAX_DERIVED, help="streams of another width, rate or codec at the same time"
     )
     return parser.parse_args(argv)
 
@@ -46,7 +49,13 @@ async def main(argv: list[str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    hub = Hub(layout, Supervisor(layout), max_frame=given.max_frame, max_backlog=given.max_backlog)
+    hub = Hub(
+        layout,
+        Supervisor(layout),
+        max_frame=given.max_frame,
+        max_backlog=given.max_backlog,
+        max_derived=given.max_derived,
+    )
     await hub.run(stopping)
 
 

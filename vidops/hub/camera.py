@@ -37,18 +37,22 @@ class Recorded:
     message: bytes
     epoch: int
     track: Track
+    time: float
     key: bool = True
 
 
 class Consumer(Protocol):
     """Who takes frames. Its methods never block and never raise."""
 
-    viewers: int
-
+    @property
+    def viewers(self) -> int: ...
     def take(self, item: Recorded) -> None: ...
     def state_changed(self, state: dict[str, Any]) -> None: ...
     def gone(self) -> None:
         """The camera is no more: end."""
+
+    def again(self) -> None:
+        """What it reads is not what it asked for any more: end, so that it comes again."""
 
     def status(self) -> dict[str, Any]: ...
 
@@ -160,7 +164,7 @@ class Camera:
         size = len(image.data)
         message = message_head(FRAME, size, self.sequence, stamp)
         epoch = self._tracks + self._timeline.epoch + self._packets.epoch
-        self._hand_on(Recorded(image.data, frame_head(size, stamp), message, epoch, track), now)
+        self._hand_on(Recorded(image.data, frame_head(size, stamp), message, epoch, track, stamp), now)
 
     def begin(self, track: Track) -> None:
         """A stream of packets begins; what follows is `deliver_packet`'s, or `deliver`'s where they are JPEGs."""
@@ -191,7 +195,7 @@ class Camera:
         size = len(packet.data)
         message = message_head(KEY if packet.key else DELTA, size, self.sequence, stamp)
         cluster = frame_head(size, stamp, key=packet.key)
-        item = Recorded(packet.data, cluster, message, self._group_epoch, track, packet.key)
+        item = Recorded(packet.data, cluster, message, self._group_epoch, track, stamp, packet.key)
         if packet.key:
             self.group, self._group_bytes = [], 0
         self._group_bytes += size

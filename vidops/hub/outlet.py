@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from vidops.hub.camera import Camera, Recorded
+from vidops.hub.shape import Pacer
 from vidops.hub.sockets import finish, peer_pid
 from vidops.runtime.matroska import head
 
@@ -18,9 +19,9 @@ class Outlet(asyncio.Protocol):
     frame: with the newest one and all that came since, which are there already, so that nobody waits for the next.
     """
 
-    viewers = 1
-
-    def __init__(self, camera: Camera, max_backlog: int) -> None:
+    def __init__(self, camera: Camera, max_backlog: int, *, viewers: int = 1, pacer: Pacer | None = None) -> None:
+        self.viewers = viewers
+        self._pacer = pacer
         self._camera = camera
         self._max_backlog = max_backlog
         self._transport: asyncio.Transport | None = None
@@ -52,7 +53,10 @@ class Outlet(asyncio.Protocol):
                 return
             self._epoch = item.epoch
             transport.write(head(item.track))
-        if transport.get_write_buffer_size() + len(item.data) > self._max_backlog:
+        if self._pacer is not None and not self._pacer.takes(item.time):
+            return
+        pending = transport.get_write_buffer_size()
+        if pending and pending + len(item.data) > self._max_backlog:
             self._lost += 1
             self._broken = True
             return
@@ -66,6 +70,9 @@ class Outlet(asyncio.Protocol):
     def gone(self) -> None:
         if self._transport is not None:
             finish(self._transport)
+
+    def again(self) -> None:
+        self.gone()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._camera.discard(self)

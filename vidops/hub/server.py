@@ -12,6 +12,7 @@ from typing import Any
 
 from vidops.errors import TemporaryError
 from vidops.hub.camera import Camera
+from vidops.hub.derived import Derivatives, ProgramFiles
 from vidops.hub.document import CameraDocument, parse_camera
 from vidops.hub.ingest import Ingest
 from vidops.hub.lifecycle import Rules
@@ -22,10 +23,13 @@ from vidops.ports import Processes, ProcessState
 from vidops.resources.layout import Layout
 from vidops.runtime.files import read_bounded
 from vidops.runtime.hubwire import encode_line
+from vidops.runtime.programs import HostFiles
 from vidops.runtime.tasks import Tasks
 
 log = logging.getLogger("vidops.hub")
 
+MAX_DERIVED = 8
+"""Derived streams of all cameras together: each is an FFmpeg that decodes and encodes."""
 TELL_EVERY = 1.0
 """Seconds between news of counters; a change of state is told at once."""
 STOP_TIMEOUT = 20.0
@@ -34,7 +38,8 @@ STOP_TIMEOUT = 20.0
 
 class Hub:
     """`max_frame`: bytes of one JPEG; `max_backlog`: bytes that a reader of every frame may be behind; `stop_timeout`:
-    seconds to wait for a source's end before a request is answered that it takes longer."""
+    seconds to wait for a source's end before a request is answered that it takes longer; `max_derived`: derived
+    streams of all cameras together."""
 
     def __init__(
         self,
@@ -44,6 +49,8 @@ class Hub:
         max_frame: int,
         max_backlog: int,
         stop_timeout: float = STOP_TIMEOUT,
+        files: ProgramFiles | None = None,
+        max_derived: int = MAX_DERIVED,
     ) -> None:
         self.layout = layout
         self.processes = processes
@@ -55,6 +62,7 @@ class Hub:
         """Removed, and their sources perhaps not gone yet."""
         self.watchers: set[Session] = set()
         self.tasks = Tasks()
+        self.derived = Derivatives(layout, processes, files or HostFiles(layout), self.tasks, max_derived)
         self._locks: dict[str, asyncio.Lock] = {}
         self._servers: dict[str, list[tuple[asyncio.Server, str]]] = {}
         self._dirty: set[str] = set()
@@ -75,6 +83,7 @@ class Hub:
             unlisten(server, self.layout.hub_socket)
             for name in list(self._servers):
                 self._unlisten(name)
+            self.derived.close()
             await self.tasks.close()
 
     # -- cameras -----------------------------------------------------------------------------------------------
@@ -104,6 +113,9 @@ class Hub:
             if kind == "source" and not state.stopped and name not in self.cameras:
                 log.warning("%s runs and is no camera's: it is stopped", program)
                 self.tasks.start(self.processes.stop(program), f"stop {program}")
+            elif kind == "derived":
+                # Of a hub before this one: its viewers come again.
+                await self.derived.clear(program)
 
     def _read(self, name: str, path: str) -> tuple[Rules, CameraDocument | None]:
         try:
@@ -221,6 +233,9 @@ class Hub:
             if not event.program:
                 for camera in self.cameras.values():
                     camera.source.suspect()
+                self.derived.suspect()
+            elif kind == "derived" and event.state not in ("STARTING", "RUNNING"):
+                self.derived.suspect(name)
             elif kind == "source" and name in self.cameras and event.state not in ("STARTING", "RUNNING"):
                 self.cameras[name].source.suspect()
 

@@ -4,7 +4,9 @@
 {"op": "remove", "name": NAME}          answered when its source is gone
 {"op": "status"}                        {"ok": true, "cameras": [...], "consumers": [...], "hub": {...}}
 {"op": "watch"}                         {"ok": true, "cameras": [...]}, then {"camera": {...}} or {"removed": NAME}
-{"op": "subscribe", "camera": NAME}     {"ok": true}, then messages (`runtime.hubwire`)
+{"op": "subscribe", "camera": NAME}     {"ok": true}, then messages (`runtime.hubwire`): JPEGs, of every camera
+    "width": PIXELS, "fps": RATE        no wider than that, no more a second; see `hub.derived`
+    "packets": true                     its own codec's frames from a key frame on, instead
 {"viewers": N}                          after subscribing: how many look at what is passed on; no answer
 """
 
@@ -15,6 +17,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from vidops.errors import VidopsError
+from vidops.hub.camera import JPEG
+from vidops.hub.packets import PacketSubscriber
+from vidops.hub.shape import Pacer, Shape, parse_shape
 from vidops.hub.sockets import peer_pid
 from vidops.hub.subscriber import Subscriber
 from vidops.runtime.hubwire import LineReader, WireError, decode_line, encode_line
@@ -35,7 +40,7 @@ class Session(asyncio.Protocol):
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._transport: asyncio.Transport | None = None
-        self._subscriber: Subscriber | None = None
+        self._subscriber: Subscriber | PacketSubscriber | None = None
         self._lines = LineReader()
         self._requests: deque[bytes] = deque()
         self._working = False
@@ -109,18 +114,30 @@ class Session(asyncio.Protocol):
                 hub.watchers.add(self)
                 return {"ok": True, "cameras": [c.state() for _, c in sorted(hub.cameras.items())]}
             case {"op": "subscribe", "camera": str(name)}:
-                return self._subscribe(name)
+                shape = parse_shape(request.get("width"), request.get("fps"))
+                return await self._subscribe(name, shape, packets=request.get("packets") is True)
             case _:
                 raise WireError(f"no such request: op {str(request.get('op'))[:50]!r}, or a part of it is missing")
 
-    def _subscribe(self, name: str) -> dict[str, Any] | None:
+    async def _subscribe(self, name: str, shape: Shape, *, packets: bool) -> dict[str, Any] | None:
         camera = self._hub.cameras.get(name)
         if camera is None:
             return {"ok": False, "reason": "UnknownCamera", "error": f"there is no camera {name[:50]!r}"}
-        if self._transport is None or self._transport.is_closing():
+        track = camera.track
+        if track is not None and shape.width >= track.width:
+            shape = Shape(0, shape.fps)
+        if not packets and (shape.width or (track is not None and track.codec != JPEG)):
+            camera = await self._hub.derived.get(camera, shape)
+            shape = Shape()
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return None
         self._write({"ok": True})
-        self._subscriber = Subscriber(camera, self._transport, peer_pid(self._transport))
+        pid = peer_pid(transport)
+        if packets:
+            self._subscriber = PacketSubscriber(camera, transport, pid)
+        else:
+            self._subscriber = Subscriber(camera, transport, pid, Pacer(shape.fps))
         self._subscriber.begin()
         return None
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from vidops.hub.camera import JPEG, Camera, Recorded
+from vidops.hub.shape import Pacer
 from vidops.hub.sockets import finish
 from vidops.runtime.hubwire import GONE, STATE, encode_line, message_head
 
@@ -13,7 +14,8 @@ from vidops.runtime.hubwire import GONE, STATE, encode_line, message_head
 class Subscriber:
     """Writes to a session's transport (`camera.Consumer`). What waits for it is one frame and one state at most."""
 
-    def __init__(self, camera: Camera, transport: asyncio.Transport, pid: int) -> None:
+    def __init__(self, camera: Camera, transport: asyncio.Transport, pid: int, pacer: Pacer) -> None:
+        self._pacer = pacer
         self.viewers = 1
         self._camera = camera
         self._transport = transport
@@ -42,16 +44,20 @@ class Subscriber:
         self.viewers = viewers
         self._camera.recounted()
 
-    def take(self, item: Recorded) -> None:
-        if item.track.codec != JPEG:
-            # It has asked for JPEGs before the camera's codec was known: it comes again, and gets them.
-            finish(self._transport)
-        elif self._paused:
+    def _send(self, item: Recorded) -> None:
+        if self._paused:
             self._lost += self._frame is not None
             self._frame = item
         elif not self._transport.is_closing():
             self._transport.writelines((item.message, item.data))
             self._frames += 1
+
+    def take(self, item: Recorded) -> None:
+        if item.track.codec != JPEG:
+            # It has asked for JPEGs before the camera's codec was known: it comes again, and gets them.
+            self.again()
+        elif self._pacer.takes(item.time):
+            self._send(item)
 
     def state_changed(self, state: dict[str, Any]) -> None:
         if self._paused:
@@ -65,6 +71,9 @@ class Subscriber:
             self._transport.write(message_head(GONE, 0))
             finish(self._transport)
 
+    def again(self) -> None:
+        finish(self._transport)
+
     def pause(self) -> None:
         self._paused = True
 
@@ -76,7 +85,7 @@ class Subscriber:
             self.state_changed(state)
         if frame is not None:
             # Kept again where the state alone filled the buffer.
-            self.take(frame)
+            self._send(frame)
 
     def status(self) -> dict[str, Any]:
         return {

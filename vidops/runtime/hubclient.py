@@ -31,7 +31,7 @@ from typing import Any, Self
 from vidops.errors import PermanentError, TemporaryError
 from vidops.ports import Frame
 from vidops.resources.layout import Layout
-from vidops.runtime.hubfeed import Feed, OnFrame, OnGone, OnState, State, Subscription
+from vidops.runtime.hubfeed import Feed, OnFrame, OnGone, OnPacket, OnState, State, Subscription
 from vidops.runtime.hubslot import Slot
 from vidops.runtime.hubwatch import Watch
 from vidops.runtime.hubwire import LINE_LIMIT, WireError, decode_line, encode_line
@@ -49,7 +49,7 @@ class HubClient:
     def __init__(self, layout: Layout) -> None:
         self._path = layout.hub_socket
         self._watch = Watch(self._path)
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[tuple[object, ...], Feed] = {}
         self._tasks = Tasks()
 
     async def start(self) -> None:
@@ -154,7 +154,14 @@ class HubClient:
     # -- frames ------------------------------------------------------------------------------------------------
 
     def subscribe(
-        self, camera: str, on_frame: OnFrame, on_state: OnState | None = None, on_gone: OnGone | None = None
+        self,
+        camera: str,
+        on_frame: OnFrame,
+        on_state: OnState | None = None,
+        on_gone: OnGone | None = None,
+        *,
+        fps: float | None = None,
+        width: int | None = None,
     ) -> Subscription:
         """Have `on_frame` called with every new frame, in the event loop, until `close()` of what is returned.
 
@@ -165,27 +172,42 @@ class HubClient:
 
         The first calls come after this has returned. One that joins others is given the newest frame at once. The
         camera is started where it is on demand. Restarts of the hub or the source show as a pause.
+
+        `fps`, `width`: see `ports.Cameras.frames`. A stream that the hub refuses has a state that is Failed.
         """
-        feed = self._feeds.get(camera)
-        if feed is not None:
-            return feed.add(on_frame, on_state, on_gone)
-        feed = self._feeds[camera] = Feed(self._path, camera, self._feed_ended)
-        subscription = feed.add(on_frame, on_state, on_gone)
-        self._tasks.start(feed.run(), f"feed of {camera}")
+        shape = {name: value for name, value in (("fps", fps), ("width", width)) if value is not None}
+        return self._join(Feed(self._path, camera, self._feed_ended, shape), on_frame, on_state, on_gone)
+
+    def subscribe_packets(
+        self, camera: str, on_packet: OnPacket, on_state: OnState | None = None, on_gone: OnGone | None = None
+    ) -> Subscription:
+        """See `ports.Cameras.subscribe_packets`."""
+        return self._join(Feed(self._path, camera, self._feed_ended, {"packets": True}), on_packet, on_state, on_gone)
+
+    def _join(
+        self, feed: Feed, on_frame: OnFrame | OnPacket, on_state: OnState | None, on_gone: OnGone | None
+    ) -> Subscription:
+        """Take from the one connection that has this, or make it."""
+        known = self._feeds.setdefault(feed.key, feed)
+        subscription = known.add(on_frame, on_state, on_gone)
+        if known is feed:
+            self._tasks.start(feed.run(), f"feed of {feed.camera}")
         return subscription
 
     def _feed_ended(self, feed: Feed) -> None:
-        if self._feeds.get(feed.camera) is feed:
-            del self._feeds[feed.camera]
+        if self._feeds.get(feed.key) is feed:
+            del self._feeds[feed.key]
 
-    async def frames(self, camera: str) -> AsyncGenerator[Frame, None]:
+    async def frames(
+        self, camera: str, *, fps: float | None = None, width: int | None = None
+    ) -> AsyncGenerator[Frame, None]:
         """See `ports.Cameras.frames`. Ends when the camera is removed.
 
         A viewer that never got a frame is told why (`TemporaryError`) as soon as the camera fails; one that did
         waits through restarts as long as the camera exists.
         """
         slot = Slot(camera)
-        subscription = self.subscribe(camera, slot.on_frame, slot.on_state, slot.on_gone)
+        subscription = self.subscribe(camera, slot.on_frame, slot.on_state, slot.on_gone, fps=fps, width=width)
         try:
             frame = await slot.first()
             if frame is None and subscription.unknown:

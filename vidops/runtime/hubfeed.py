@@ -7,17 +7,34 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from vidops.ports import Frame
-from vidops.runtime.hubwire import FRAME, STATE, LineReader, MessageReader, WireError, decode_line, encode_line
+from vidops.ports import Frame, VideoPacket, VideoTrack
+from vidops.runtime.hubwire import (
+    DELTA,
+    FRAME,
+    KEY,
+    STATE,
+    TRACK,
+    LineReader,
+    MessageReader,
+    WireError,
+    WireMessage,
+    decode_line,
+    encode_line,
+)
 
 log = logging.getLogger("vidops")
 
 State = Mapping[str, Any]
 OnFrame = Callable[[Frame], None]
+OnPacket = Callable[[VideoPacket], None]
 OnState = Callable[[State], None]
 OnGone = Callable[[], None]
 RETRY_FIRST, RETRY_MOST = 0.02, 0.5
 """Seconds between tries while the hub is away: it is back within a second, and viewers wait."""
+
+
+GROUP_LIMIT = 32 * 1024 * 1024
+"""Bytes of packets that are kept for who joins."""
 
 
 class Subscription:
@@ -29,7 +46,7 @@ class Subscription:
     def __init__(
         self,
         feed: Feed,
-        on_frame: OnFrame,
+        on_frame: OnFrame | OnPacket,
         on_state: OnState | None,
         on_gone: OnGone | None,
     ) -> None:
@@ -56,7 +73,7 @@ class Subscription:
             self.open = False
             self._feed.drop(self)
 
-    def frame(self, frame: Frame) -> None:
+    def frame(self, frame: Frame | VideoPacket) -> None:
         if self.open:
             self._call(self._on_frame, frame)
 
@@ -82,9 +99,16 @@ class Subscription:
 class Feed:
     """Keeps one camera's connection open as long as somebody takes its frames; `ended` is called when nobody does."""
 
-    def __init__(self, path: str, camera: str, ended: Callable[[Feed], None]) -> None:
+    def __init__(
+        self, path: str, camera: str, ended: Callable[[Feed], None], shape: Mapping[str, object] | None = None
+    ) -> None:
         self.camera = camera
-        self.latest: Frame | None = None
+        self.shape = dict(shape or {})
+        """What `subscribe` on the hub's socket says besides the camera."""
+        self.key = (camera, *sorted(self.shape.items()))
+        self.latest: list[Frame | VideoPacket] = []
+        """What one that joins is shown at once: a frame, or a key frame and the packets since."""
+        self._latest_bytes = 0
         self.last_state: State | None = None
         self._path = path
         self._ended = ended
@@ -93,7 +117,7 @@ class Feed:
 
     def add(
         self,
-        on_frame: OnFrame,
+        on_frame: OnFrame | OnPacket,
         on_state: OnState | None,
         on_gone: OnGone | None,
     ) -> Subscription:
@@ -103,8 +127,8 @@ class Feed:
         loop = asyncio.get_running_loop()
         if self.last_state is not None:
             loop.call_soon(taker.state, self.last_state)
-        if self.latest is not None:
-            loop.call_soon(taker.frame, self.latest)
+        for item in self.latest:
+            loop.call_soon(taker.frame, item)
         self.count_viewers()
         return taker
 
@@ -145,24 +169,35 @@ class Feed:
                 link.close()
                 self._link = None
                 # After a new start of the hub, what was newest may be long past.
-                self.latest = None
+                self.latest = []
             pause = RETRY_FIRST if link.good else min(pause * 2, RETRY_MOST)
             if self._takers:
                 await asyncio.sleep(pause)
 
     # -- called by the link ------------------------------------------------------------------------------------
 
-    def frame(self, frame: Frame) -> None:
-        self.latest = frame
+    def frame(self, frame: Frame | VideoPacket) -> None:
+        if isinstance(frame, Frame) or frame.key:
+            self.latest, self._latest_bytes = [frame], len(frame.data)
+        elif self.latest:
+            self._latest_bytes += len(frame.data)
+            if self._latest_bytes <= GROUP_LIMIT:
+                self.latest.append(frame)
+            else:
+                self.latest = []
         for taker in self._takers:
             taker.frame(frame)
 
     def state(self, state: State) -> None:
         self.last_state = state
         if state.get("state") != "Online":
-            self.latest = None
+            self.latest = []
         for taker in self._takers:
             taker.state(state)
+
+    def refused(self, reason: str, error: str) -> None:
+        """The hub has the camera and does not give this of it, now."""
+        self.state({"state": "Failed", "reason": reason, "message": error})
 
     def gone(self, *, unknown: bool = False) -> None:
         """There will be no more frames."""
@@ -181,6 +216,7 @@ class _Link(asyncio.Protocol):
         self._messages: MessageReader | None = None
         self._transport: asyncio.Transport | None = None
         self._told = 1
+        self._track: VideoTrack | None = None
         self.makes_sense = True
         self.lost: asyncio.Future[None] = loop.create_future()
 
@@ -191,7 +227,7 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._transport.write(encode_line({"op": "subscribe", "camera": self._feed.camera}))
+        self._transport.write(encode_line({"op": "subscribe", "camera": self._feed.camera, **self._feed.shape}))
 
     def tell_viewers(self, count: int) -> None:
         if count != self._told and self._transport is not None and not self._transport.is_closing():
@@ -222,17 +258,27 @@ class _Link(asyncio.Protocol):
         self.close()
         if answer.get("reason") == "UnknownCamera":
             self._feed.gone(unknown=True)
+        else:
+            self._feed.refused(str(answer.get("reason") or "Error"), str(answer.get("error") or "the hub refused"))
         return False
 
     def _deliver(self, data: bytes) -> None:
         assert self._messages is not None
         for message in self._messages.feed(data):
-            if message.type == FRAME:
-                self._feed.frame(Frame(message.payload, message.sequence, message.timestamp))
+            if message.type in (FRAME, KEY, DELTA):
+                self._feed.frame(self._frame(message))
+            elif message.type == TRACK:
+                self._track = _track(message.payload)
             elif message.type == STATE:
                 self._feed.state(decode_line(message.payload))
             else:
                 self._feed.gone()
+
+    def _frame(self, message: WireMessage) -> Frame | VideoPacket:
+        _, payload, sequence, timestamp = message
+        if self._track is None:
+            return Frame(payload, sequence, timestamp)
+        return VideoPacket(self._track, payload, message.type != DELTA, sequence, timestamp)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():
@@ -241,3 +287,14 @@ class _Link(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _track(payload: bytes) -> VideoTrack:
+    """Raises `WireError`."""
+    match decode_line(payload):
+        case {"codec": str(codec), "width": int(width), "height": int(height), "private": str(private)}:
+            try:
+                return VideoTrack(codec, width, height, bytes.fromhex(private))
+            except ValueError:
+                pass
+    raise WireError("a track that is none")

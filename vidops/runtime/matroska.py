@@ -9,21 +9,14 @@ Source: RFC 9559 (Matroska), RFC 8794 (EBML). Element IDs as in RFC 9559, sectio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vidops.ports import VideoTrack
 
 CODEC_IDS = {"mjpeg": "V_MJPEG", "h264": "V_MPEG4/ISO/AVC", "hevc": "V_MPEGH/ISO/HEVC"}
 """By FFmpeg's names. RFC 9559 leaves the list to draft-ietf-cellar-codec."""
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What a stream of frames is. `private`: avcC or hvcC (ISO/IEC 14496-15), nothing for MJPEG."""
-
-    codec: str
-    width: int
-    height: int
-    private: bytes = b""
-
+Track = VideoTrack
+"""What a stream of frames is."""
 
 UNKNOWN_SIZE = b"\x01\xff\xff\xff\xff\xff\xff\xff"
 """An element that ends where its parent's next sibling begins: what a live stream has to write."""

@@ -68,3 +68,17 @@ def remove_program(layout: Layout, name: str) -> None:
     for path in (layout.program_file(name), layout.spec_file(name), log, f"{log}.1"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+class HostFiles:
+    """The files of programs below one runtime directory."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def write(self, name: str, program: Program, fingerprint: str) -> bool:
+        """See `write_program`."""
+        return write_program(self._layout, name, program, fingerprint)
+
+    def remove(self, name: str) -> None:
+        remove_program(self._layout, name)

@@ -24,8 +24,17 @@ def program(context: NodeContext, target: str, *filters: str, **output: Any) -> 
     """FFmpeg from the graph's camera through its filters, and then these, to `target`."""
     import ffmpeg
 
-    # The hub's stream says all that probing would find out.
-    stream = ffmpeg.input(context.input, f="matroska", analyzeduration=0, probesize=32, fpsprobesize=0)
+    # The hub's stream says all that probing would find out. Its times are the camera's clock's: of H.264, FFmpeg would
+    # take them for a jump after the little that it looks at, so they are left as they are.
+    stream = ffmpeg.input(
+        context.input,
+        f="matroska",
+        copyts=None,
+        start_at_zero=None,
+        analyzeduration=0,
+        probesize=32,
+        fpsprobesize=0,
+    )
     if context.filters or filters:
         output["vf"] = ",".join((*context.filters, *filters))
     words = stream.output(target, fps_mode="passthrough", **output).compile(cmd=FFMPEG)
