@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vidops.errors import PermanentError
+from vidops.errors import PermanentError, VidopsError
 from vidops.reconcile.engine import Engine
 from vidops.reconcile.recorders import Room
 from vidops.resources.layout import Layout
@@ -31,6 +33,8 @@ class CaptureDesk:
         self._state = state
         self._layout = layout
         engine.recorders.asked = state.asked()
+        self._mounts = state.mounts()
+        self._see_mount(layout().data_dir)
 
     async def run(self) -> None:
         """Start and stop captures as their schedules turn, and as the disk has room for them; for ever."""
@@ -38,10 +42,23 @@ class CaptureDesk:
         while True:
             await asyncio.sleep(TEND_EVERY)
             room = await asyncio.to_thread(_room, self._layout().data_dir)
+            await asyncio.to_thread(self._see_mount, self._layout().data_dir)
             if decided := engine.recorders.see_room(self._captures(), room):
                 log.warning("%s", decided)
             if engine.recorders.due(engine.memory.good, engine.host.wanted):
                 await engine.ask("captures turn", captures=True)
+
+    def _see_mount(self, directory: str) -> None:
+        """Notice where a disk went that was mounted once, also before a boot; and where it came back. Blocking."""
+        recorders, mounted = self._engine.recorders, _is_mounted(directory)
+        if mounted and directory not in self._mounts:
+            self._mounts.add(directory)
+            with contextlib.suppress(VidopsError):
+                self._state.remember_mount(directory)
+        gone = directory in self._mounts and not mounted
+        if gone != recorders.disk_gone:
+            recorders.disk_gone = gone
+            log.warning("%s is %s", directory, "not mounted any more: recordings stop" if gone else "mounted again")
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Each with `name, entry, camera, on_demand, records`, and `reason, message, until` where it does not."""
@@ -102,6 +119,14 @@ class CaptureDesk:
 
 def _no_recording(path: str) -> PermanentError:
     return PermanentError(f"there is no finished recording {path!r}", reason="NoRecording")
+
+
+def _is_mounted(directory: str) -> bool:
+    """Whether a file system of its own is there."""
+    try:
+        return os.path.ismount(os.path.realpath(directory))
+    except OSError:
+        return False
 
 
 def _room(directory: str) -> Room | None:

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 from vidops.app.adapters import capture_files
 from vidops.reconcile.compiler import Compiled
 from vidops.resources.specs import CaptureSpec
+from vidops.runtime.clocksteps import ClockSteps
 from vidops.runtime.keeper import Keeper, Sweep
 from vidops.runtime.retention import Cleared
 from vidops.runtime.segments import CaptureFiles
@@ -52,6 +54,7 @@ class Footage:
         self._sweeps: dict[str, Sweep] = {}
         self._cleared: dict[str, Cleared] = {}
         self._next_clearing = 0.0
+        self._clock = ClockSteps()
         self._comparing: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks()
 
@@ -104,13 +107,16 @@ class Footage:
 
     async def clear(self) -> None:
         """Remove what the captures' retention says; once."""
+        if step := self._clock.look(time.time(), time.monotonic()):
+            log.warning("the clock was set by %.0f seconds: recordings are as old as they were", step)
         for stack in self._in_use():
             directory = stack.layout.data_dir
             specs = {r.ref.name: r.spec for r in stack.resources if isinstance(r.spec, CaptureSpec)}
             rules = {name: spec.retention for name, spec in specs.items()}
             uploads = {name: spec.uploads for name, spec in specs.items()}
             if keeper := self._keepers.get(directory):
-                cleared = self._cleared[directory] = await asyncio.to_thread(keeper.clear, rules, time.time(), uploads)
+                work = partial(keeper.clear, rules, time.time(), uploads, self._clock.now_called)
+                cleared = self._cleared[directory] = await asyncio.to_thread(work)
                 for why, gone in groupby(sorted(cleared.removed, key=lambda d: d.why), key=lambda d: d.why):
                     clips = [item.clip for item in gone]
                     log.info("retention (%s): %d removed, %d bytes", why, len(clips), sum(c.bytes for c in clips))

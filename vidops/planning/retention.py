@@ -7,7 +7,7 @@ again once those are gone, so that its cost does not grow with the archive.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vidops.resources.specs import Retention
@@ -44,8 +44,15 @@ class Doomed:
     why: str
 
 
-def doomed(shelves: Mapping[str, Shelf], *, now: float, free: int) -> list[Doomed]:
-    """What is to go now, in the order in which it is to go. `free`: bytes that the disk has left.
+def doomed(
+    shelves: Mapping[str, Shelf],
+    *,
+    now: float,
+    free: int,
+    now_called: Callable[[float], float] = lambda moment: moment,
+) -> list[Doomed]:
+    """What is to go now, in the order in which it is to go. `free`: bytes that the disk has left; `now_called`: a past
+    time as the clock of today would have told it.
 
     An archive that grows beyond its own rule pays first; what the disk lacks after that is taken from the captures
     that ask for so much free room, whosever footage is the oldest.
@@ -53,7 +60,7 @@ def doomed(shelves: Mapping[str, Shelf], *, now: float, free: int) -> list[Doome
     found: list[Doomed] = []
     left: dict[str, Sequence[Clip]] = {}
     for name, shelf in shelves.items():
-        own = list(_by_own_rule(shelf, now))
+        own = list(_by_own_rule(shelf, now, now_called))
         found.extend(own)
         free += sum(item.clip.bytes for item in own)
         left[name] = shelf.oldest[len(own) :]
@@ -61,11 +68,11 @@ def doomed(shelves: Mapping[str, Shelf], *, now: float, free: int) -> list[Doome
     return sorted(found, key=lambda item: item.clip.start)
 
 
-def _by_own_rule(shelf: Shelf, now: float) -> Iterator[Doomed]:
+def _by_own_rule(shelf: Shelf, now: float, now_called: Callable[[float], float]) -> Iterator[Doomed]:
     """A run of the oldest: where one stays, so do all younger ones."""
     rule, size = shelf.rule, shelf.bytes
     for clip in shelf.oldest:
-        if rule.max_age is not None and clip.end < now - rule.max_age:
+        if rule.max_age is not None and now_called(clip.end) < now - rule.max_age:
             why = "MaxAge"
         elif rule.max_size is not None and size > rule.max_size:
             why = "MaxSize"

@@ -45,10 +45,14 @@ class Recorders:
     clock: Clock
     asked: set[str] = field(default_factory=set)
     shed: set[str] = field(default_factory=set)
+    disk_gone: bool = False
+    """Whether what is mounted where recordings go is not there now: what lies below is not to be filled."""
     _next_step: float = 0.0
 
     def pause_of(self, name: str, spec: CaptureSpec) -> Pause | None:
         """Why a capture is not to record now; None where it is."""
+        if self.disk_gone:
+            return Pause("DiskGone", "the disk that recordings go to is not mounted: it goes on when it is")
         return paused({name: spec}, now=self.clock.now(), asked=self.asked, shed=self.shed).get(name)
 
     def due(self, resources: Iterable[Resource], wanted: Iterable[str]) -> list[Resource]:

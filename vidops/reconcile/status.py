@@ -76,8 +76,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
     if isinstance(spec, SourceSpec):
         return _camera_health(spec, seen)
     if seen.pause is not None:
-        # A full disk is nobody's wish.
-        health = Health.DEGRADED if seen.pause.reason == "DiskFull" else Health.SUSPENDED
+        # A disk that is full or away is nobody's wish.
+        health = Health.DEGRADED if seen.pause.reason in ("DiskFull", "DiskGone") else Health.SUSPENDED
         return health, seen.pause.reason, seen.pause.message
     if isinstance(spec, HookSpec):
         error = str(seen.facts.get("error") or "")

@@ -113,13 +113,19 @@ class Keeper:
             return Reconciled(trouble=str(error))
 
     def clear(
-        self, rules: Mapping[str, Retention], now: float, uploads: Mapping[str, Sequence[str]] | None = None
+        self,
+        rules: Mapping[str, Retention],
+        now: float,
+        uploads: Mapping[str, Sequence[str]] | None = None,
+        now_called: Callable[[float], float] = lambda moment: moment,
     ) -> Cleared:
         """Remove the recordings that are to go, by the name of their capture. What the index refuses comes back as
         a trouble."""
         try:
             index, directory = self._open_index(), self.layout.data_dir
-            return clear(index, rules, now=now, free=lambda: free_bytes(directory), uploads=uploads)
+            return clear(
+                index, rules, now=now, free=lambda: free_bytes(directory), uploads=uploads, now_called=now_called
+            )
         except (TemporaryError, PermanentError) as error:
             return Cleared(troubles=[(self.layout.recordings_index, error.reason or str(error))])
         except OSError as error:

@@ -39,15 +39,17 @@ def clear(
     now: float,
     free: Callable[[], int],
     uploads: Mapping[str, Sequence[str]] | None = None,
+    now_called: Callable[[float], float] = lambda moment: moment,
     rounds: int = ROUNDS,
 ) -> Cleared:
     """Remove what the rules say. `free()`: bytes that the disk has left; `uploads`: who has to confirm a capture's
-    recordings first. Raises `TemporaryError` for the index."""
+    recordings first; `now_called`: times as the clock of today would have told them (`ClockSteps`). Raises
+    `TemporaryError` for the index."""
     waits = uploads or {}
     report = Cleared()
     for _ in range(rounds):
         shelves = {n: _shelf(index, n, rule, waits.get(n, ())) for n, rule in rules.items() if rule != Retention()}
-        found = doomed(shelves, now=now, free=free())
+        found = doomed(shelves, now=now, free=free(), now_called=now_called)
         gone = [item for item in found if _remove(index.data_dir, item.clip, report)]
         index.forget([item.clip.path for item in gone])
         report.removed.extend(gone)

@@ -48,6 +48,9 @@ _MIGRATIONS = (
     """
     CREATE TABLE asked (capture TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE mounts (directory TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
@@ -182,6 +185,17 @@ class State:
                 connection.execute("INSERT OR IGNORE INTO asked VALUES (?)", (capture,))
             else:
                 connection.execute("DELETE FROM asked WHERE capture = ?", (capture,))
+
+    # -- disks that recordings go to
+
+    def mounts(self) -> set[str]:
+        """Directories that something was mounted on while recordings went there."""
+        rows: list[tuple[Any, ...]] = self._database.read("SELECT directory FROM mounts")
+        return {directory for (directory,) in rows}
+
+    def remember_mount(self, directory: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO mounts VALUES (?)", (directory,))
 
     # -- events
 
