@@ -18,7 +18,7 @@ import pytest
 from vidops.runtime.programs import find_ffmpeg
 from vidops.testing import Host
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 KILLS = 200
 CAMERAS = 8
