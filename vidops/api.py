@@ -20,6 +20,7 @@ from vidops.asgi import (
     TENANT,
     USER,
     Direct,
+    Headers,
     direct_of,
     header,
     json_bytes,
@@ -68,7 +69,7 @@ from vidops.resources.catalogue import (
 )
 from vidops.resources.identity import ACTIONS, Action, Grant, Tenant, TenantContext, TenantDirectory, User
 from vidops.resources.layout import Layout
-from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, Program, SecretRef
+from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, SECRET_INPUT, Program, SecretInput, SecretRef
 from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node, TenantDirectoryOptions, Upload
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
 
@@ -79,6 +80,7 @@ __all__ = [
     "GRANTS",
     "PYTHON",
     "RUN_ID",
+    "SECRET_INPUT",
     "TENANT",
     "USER",
     "ASGIApp",
@@ -105,6 +107,7 @@ __all__ = [
     "GatewayContext",
     "Grant",
     "HandlerType",
+    "Headers",
     "Layout",
     "Message",
     "MiddlewareType",
@@ -121,6 +124,7 @@ __all__ = [
     "Recordings",
     "Reference",
     "Scope",
+    "SecretInput",
     "SecretRef",
     "Send",
     "Size",

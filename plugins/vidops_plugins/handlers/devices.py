@@ -5,7 +5,7 @@ A small API that nobody calls a thousand times a second: Quart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidops.api import ASGIApp, GatewayContext, Options, may_see, nearest
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
@@ -27,8 +27,9 @@ def build(options: Devices, context: GatewayContext) -> ASGIApp:
 
     def seen() -> dict[str, dict[str, object]]:
         """What this request may know of, by name."""
+        scope: Any = request.scope
         states = {str(state["name"]): dict(state) for state in context.cameras.states()}
-        return {name: state for name, state in states.items() if may_see(request.scope, name)}
+        return {name: state for name, state in states.items() if may_see(scope, name)}
 
     @app.get("/")
     async def index() -> ResponseReturnValue:

@@ -36,8 +36,9 @@ def build(options: Registry, context: GatewayContext) -> ASGIApp:
 
     def seen() -> dict[str, Mapping[str, Any]]:
         """What this request may know of, by name."""
+        scope: Any = request.scope
         states = {str(state["name"]): state for state in context.cameras.states()}
-        return {name: state for name, state in states.items() if may_see(request.scope, name)}
+        return {name: state for name, state in states.items() if may_see(scope, name)}
 
     @app.get("/")
     async def index() -> ResponseReturnValue:

@@ -13,6 +13,7 @@ from vidops_plugins.middleware import (
     jwt,
     limits,
     maintenance,
+    oidc,
     request_id,
     security_headers,
     tenant,
@@ -38,6 +39,7 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             "tenant", tenant.TenantOptions, tenant.build, summary="Finds the tenant, and shows no other's cameras."
         ),
         MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
+        MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
         MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),

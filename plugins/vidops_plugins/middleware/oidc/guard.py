@@ -1,0 +1,286 @@
+"""The middleware: whose session is it, and if nobody's, where to log in.
+
+Nothing is kept here but what ended sessions are (bounded, until they would have ended by themselves): a session is its
+cookie, so it outlives reloads and restarts, and goes from gateway to gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import html
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vidops.api import (
+    USER,
+    ASGIApp,
+    GatewayContext,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    TemporaryError,
+    User,
+    header,
+    query,
+    respond,
+    respond_problem,
+)
+from vidops_plugins.middleware.jwt.verify import claim, is_name, words
+from vidops_plugins.middleware.oidc.options import Oidc
+from vidops_plugins.middleware.oidc.provider import Grantee, LoginFailedError, Provider
+from vidops_plugins.middleware.oidc.sealed import MAX_COOKIE, Seal, cookies, set_cookie, without_cookies
+
+PREFIX = "__Host-vidops-"
+SESSION = f"{PREFIX}session"
+LOGIN = f"{PREFIX}login-"
+LOGIN_TIME = 600.0
+"""Seconds that a login may take."""
+MAX_LOGINS = 5
+"""Logins that one browser has under way, in as many tabs."""
+MAX_ENDED = 10_000
+MAX_RETURN = 1000
+_NO_STORE = (b"cache-control", b"no-store")
+_SITES = (b"same-origin", b"none")
+
+
+class Login:
+    """Sessions of one `oidc` link."""
+
+    def __init__(self, options: Oidc, provider: Provider, seal: Seal) -> None:
+        self._options = options
+        self._provider = provider
+        self._seal = seal
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        self._refreshing: OrderedDict[str, asyncio.Task[dict[str, Any] | None]] = OrderedDict()
+
+    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and str(scope["path"]).startswith(f"{self._options.path}/"):
+            action = str(scope["path"])[len(self._options.path) + 1 :]
+            if action in ("login", "callback", "logout"):
+                await self._act(action, scope, send)
+                return
+        session, fresh = await self._session(scope)
+        if session is None:
+            await self._ask(scope, send)
+            return
+        # Noted in the scope that came from outside, too: an access log may stand before this.
+        scope[USER] = User(session["name"], frozenset(session["roles"]), session["claims"], "oidc")
+        headers = without_cookies(scope["headers"], PREFIX.encode())
+        sending = self._with_cookie(send, session) if fresh else send
+        await app({**scope, "headers": headers}, receive, sending)
+
+    # -- sessions ------------------------------------------------------------
+
+    async def _session(self, scope: Scope) -> tuple[dict[str, Any] | None, bool]:
+        """Who is logged in, and whether that is news for the cookie."""
+        found = [value for name, value in cookies(scope["headers"]) if name == SESSION]
+        session = self._seal.open("session", found[0]) if len(found) == 1 else None
+        if session is None or session["id"] in self._ended:
+            return None, False
+        if not session["refresh"] or time.time() < session["check"]:
+            return session, False
+        renewed = await self._renewed(session)
+        return renewed, renewed is not None and renewed is not session
+
+    async def _renewed(self, session: dict[str, Any]) -> dict[str, Any] | None:
+        """Ask the provider, once for all requests that come with the same cookie, also for those that come a bit
+        later: a refresh token is good for one use."""
+        key = session["refresh"]
+        task = self._refreshing.get(key)
+        if task is None:
+            coroutine = self._refresh(session)
+            task = self._refreshing[key] = asyncio.get_running_loop().create_task(coroutine, name="oidc refresh")
+            task.add_done_callback(lambda done: self._refreshed(key, done))
+            while len(self._refreshing) > MAX_ENDED:
+                self._refreshing.popitem(last=False)
+        try:
+            return await asyncio.shield(task)
+        except TemporaryError:
+            # Whoever was in stays in while the provider cannot be asked, until the session's own end.
+            return session
+
+    def _refreshed(self, key: str, task: asyncio.Task[dict[str, Any] | None]) -> None:
+        failed = task.cancelled() or task.exception() is not None
+        delay = 1.0 if failed else 30.0
+        asyncio.get_running_loop().call_later(delay, self._refreshing.pop, key, None)
+
+    async def _refresh(self, session: dict[str, Any]) -> dict[str, Any] | None:
+        """The session as it goes on; None where it does not."""
+        left = session["until"] - time.time()
+        try:
+            grantee = await self._provider.refreshed(session["refresh"], session["sub"])
+            if grantee.claims:
+                return {**self._made(grantee, session["id"]), "until": time.time() + left}
+        except LoginFailedError:
+            self._end(session)
+            return None
+        check = time.time() + self._options.refresh
+        return {**session, "refresh": grantee.refresh_token, "check": check}
+
+    def _made(self, grantee: Grantee, number: str) -> dict[str, Any]:
+        """Raises `LoginFailedError` for somebody without a name."""
+        options, claims = self._options, grantee.claims
+        name = claim(claims, options.name)
+        if not is_name(name):
+            raise LoginFailedError(f"the provider gives no {options.name}")
+        kept = {key: claims[key] for key in ("sub", *options.claims) if key in claims}
+        return {
+            "id": number, "sub": str(claims["sub"])[:200], "name": name,
+            "roles": sorted(words(claim(claims, options.roles))), "claims": kept,
+            "refresh": grantee.refresh_token, "check": time.time() + options.refresh,
+        }  # fmt: skip
+
+    def _cookie(self, session: Mapping[str, Any], seconds: float) -> tuple[bytes, bytes]:
+        """Raises `LoginFailedError` for one that no browser would keep."""
+        value = self._seal.close("session", session, seconds)
+        if len(value) > MAX_COOKIE:
+            value = self._seal.close("session", {**session, "refresh": ""}, seconds)
+        if len(value) > MAX_COOKIE:
+            raise LoginFailedError("the provider says more of you than a cookie holds: keep fewer claims or roles")
+        return set_cookie(SESSION, value, seconds)
+
+    def _with_cookie(self, send: Send, session: Mapping[str, Any]) -> Send:
+        cookie = self._cookie(session, session["until"] - time.time())
+
+        async def answer(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+                message = {**message, "headers": [*message.get("headers", ()), cookie]}
+            await send(message)
+
+        return answer
+
+    def _end(self, session: Mapping[str, Any]) -> None:
+        now = time.time()
+        self._ended[session["id"]] = session["until"]
+        while self._ended and (len(self._ended) > MAX_ENDED or next(iter(self._ended.values())) < now):
+            self._ended.popitem(last=False)
+
+    # -- logins ------------------------------------------------------------
+
+    async def _ask(self, scope: Scope, send: Send) -> None:
+        """A page leads to the login; for anything else that would be no answer."""
+        if is_navigation(scope):
+            await self._begin(scope, send, own_address(scope))
+            return
+        head = [(b"www-authenticate", b'Login realm="vidops"'), (b"vary", b"cookie")]
+        login = f"{self._options.path}/login"
+        await respond_problem(scope, send, 401, "log in first", reason="LoginNeeded", login=login, headers=head)
+
+    async def _act(self, action: str, scope: Scope, send: Send) -> None:
+        if scope["method"] not in (("GET", "POST") if action == "logout" else ("GET",)):
+            await respond_problem(scope, send, 405, "this path answers GET", headers=[(b"allow", b"GET")])
+        elif action == "login":
+            await self._begin(scope, send, query(scope).get("return", "/"))
+        elif action == "logout":
+            await self._logout(scope, send)
+        else:
+            await self._callback(scope, send)
+
+    async def _begin(self, scope: Scope, send: Send, back: str) -> None:
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        url = await self._provider.authorization_url(state=state, nonce=nonce, code_verifier=verifier)
+        kept = {"state": state, "nonce": nonce, "verifier": verifier, "return": safe_return(back)}
+        cookie = set_cookie(LOGIN + state[:8], self._seal.close("login", kept, LOGIN_TIME), LOGIN_TIME)
+        under_way = [name for name, _ in cookies(scope["headers"]) if name.startswith(LOGIN)]
+        dropped = [set_cookie(name, "", 0) for name in under_way[: max(0, len(under_way) + 1 - MAX_LOGINS)]]
+        await _redirect(scope, send, url, [cookie, *dropped])
+
+    async def _callback(self, scope: Scope, send: Send) -> None:
+        said = query(scope)
+        name = LOGIN + said.get("state", "")[:8]
+        found = [self._seal.open("login", value) for key, value in cookies(scope["headers"]) if key == name]
+        kept = found[0] if len(found) == 1 else None
+        if kept is None or not hmac.compare_digest(kept["state"].encode(), said.get("state", "").encode()):
+            await self._sorry(scope, send, "this login has expired, or was begun in another browser", [])
+            return
+        done = set_cookie(name, "", 0)
+        try:
+            session = await self._logged_in(said, kept)
+            cookie = self._cookie(session, self._options.lifetime)
+        except LoginFailedError as error:
+            await self._sorry(scope, send, str(error), [done])
+            return
+        await _redirect(scope, send, kept["return"], [cookie, done])
+
+    async def _logged_in(self, said: Mapping[str, str], kept: Mapping[str, Any]) -> dict[str, Any]:
+        if "error" in said or "code" not in said:
+            raise LoginFailedError("the provider did not let you in")
+        if said.get("iss", self._options.issuer) != self._options.issuer:
+            # RFC 9207: an answer by another provider.
+            raise LoginFailedError("the answer is another provider's")
+        grantee = await self._provider.redeem(
+            code=said["code"][:2000], nonce=kept["nonce"], code_verifier=kept["verifier"]
+        )
+        return self._made(grantee, secrets.token_urlsafe(12))
+
+    async def _logout(self, scope: Scope, send: Send) -> None:
+        if header(scope, b"sec-fetch-site") not in (None, *_SITES):
+            await respond_problem(scope, send, 403, "another site's page may not log you out", reason="CrossSite")
+            return
+        session, _ = await self._session(scope)
+        if session is not None:
+            self._end(session)
+        target = await self._provider.logout_url() or self._options.after_logout
+        await _redirect(scope, send, target, [set_cookie(SESSION, "", 0)])
+
+    async def _sorry(self, scope: Scope, send: Send, why: str, headers: Headers) -> None:
+        again = html.escape(f"{self._options.path}/login", quote=True)
+        page = (
+            '<!doctype html><meta charset="utf-8"><title>Not logged in</title>'
+            f'<h1>Not logged in</h1><p>{html.escape(why)}.</p><p><a href="{again}">Try again</a></p>'
+        )
+        policy = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+        fixed = [_NO_STORE, policy, *headers]
+        await respond(scope, send, 403, page.encode(), content_type="text/html; charset=utf-8", headers=fixed)
+
+
+async def _redirect(scope: Scope, send: Send, url: str, headers: Headers) -> None:
+    location = (b"location", url.encode("ascii", "ignore"))
+    await respond(scope, send, 303, headers=[location, _NO_STORE, (b"referrer-policy", b"no-referrer"), *headers])
+
+
+def is_navigation(scope: Scope) -> bool:
+    """Whether a browser asks for a page, by a person's doing."""
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return False
+    mode = header(scope, b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"text/html" in (header(scope, b"accept") or b"")
+
+
+def own_address(scope: Scope) -> str:
+    asked = bytes(scope["raw_path"]).decode("latin-1")
+    more = bytes(scope["query_string"]).decode("latin-1")
+    return f"{asked}?{more}" if more else asked
+
+
+def safe_return(address: str) -> str:
+    """A path of this very host, or `/`: not what a browser takes for another host."""
+    fine = (
+        len(address) <= MAX_RETURN
+        and address.startswith("/")
+        and not address.startswith("//")
+        and all("!" <= c <= "~" and c != "\\" for c in address)
+    )
+    return address if fine else "/"
+
+
+def build(options: Oidc, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    secret = context.secret(options.client_secret) if options.client_secret is not None else ""
+    seal = Seal(context.secret(options.session_secret))
+    login = Login(options, Provider(options, secret, context.log), seal)
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            await login.serve(app, scope, receive, send)
+
+        return guarded
+
+    return wrap

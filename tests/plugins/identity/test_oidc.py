@@ -1,0 +1,310 @@
+"""`oidc`: a login at a real provider, over sockets; and what must not pass for one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateway.client import Answer, Client, get
+from tests.gateway.world import World, route
+from tests.plugins.identity.openid import CLIENT, SECRET, OpenId
+from vidops.errors import PermanentError
+from vidops.testing import free_port
+from vidops_plugins.middleware.oidc.guard import safe_return
+from vidops_plugins.middleware.oidc.options import Oidc
+from vidops_plugins.middleware.oidc.sealed import Seal
+
+PAGE = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[OpenId]:
+    it = OpenId()
+    await it.open()
+    yield it
+    await it.close()
+
+
+class Jar:
+    """A browser's cookies, as far as this needs them."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.cookies: dict[str, str] = {}
+
+    @property
+    def header(self) -> str:
+        crumbs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return f"Cookie: {crumbs}\r\n" if crumbs else ""
+
+    async def get(self, path: str, headers: str = PAGE) -> Answer:
+        async with await Client.connect(self.port) as client:
+            client.send(
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{self.header}{headers}Connection: close\r\n\r\n".encode()
+            )
+            text = await client.closed()
+        head, _, body = text.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        for line in lines:
+            name, _, value = line.partition(": ")
+            if name.lower() == "set-cookie":
+                crumb, *attributes = value.split("; ")
+                key, _, text_value = crumb.partition("=")
+                assert key.startswith("__Host-")
+                assert {"Path=/", "HttpOnly", "Secure", "SameSite=Lax"} <= set(attributes)
+                self.cookies.pop(key, None)
+                if text_value:
+                    self.cookies[key] = text_value
+        return Answer(int(first.split()[1]), {n.lower(): v for n, _, v in (x.partition(": ") for x in lines)}, body)
+
+
+@pytest.fixture
+async def options(provider: OpenId, tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "session").write_text("s" * 64)
+    (tmp_path / "client").write_text(SECRET)
+    return {
+        "issuer": provider.issuer, "client_id": CLIENT, "client_secret": {"file": str(tmp_path / "client")},
+        "session_secret": {"file": str(tmp_path / "session")}, "claims": ["tid"], "timeout": "1s",
+    }  # fmt: skip
+
+
+async def serve(world: World, provider: OpenId, options: dict[str, Any], **more: Any) -> Jar:
+    port = free_port()
+    provider.redirect_uri = f"http://127.0.0.1:{port}/auth/callback"
+    chain = [{"type": "oidc", "options": {**options, "url": f"http://127.0.0.1:{port}", **more}}]
+    await world.start([route("/**", "echo", chain=["access_log", *chain])], bind=[f"127.0.0.1:{port}"])
+    return Jar(port)
+
+
+async def allow(provider: OpenId, jar: Jar, location: str, user: str = "ann") -> str:
+    """What the user does at the provider; the path of the callback."""
+    asked = urlsplit(location).query
+    answer = await get(provider.port, f"/allow?{asked}&user={user}")
+    assert answer.status == 303
+    parts = urlsplit(answer.headers["location"])
+    return f"{parts.path}?{parts.query}"
+
+
+async def log_in(provider: OpenId, jar: Jar, path: str = "/cameras?x=1") -> Answer:
+    begun = await jar.get(path)
+    assert begun.status == 303
+    return await jar.get(await allow(provider, jar, begun.headers["location"]))
+
+
+async def test_a_page_leads_to_the_login_and_back(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    done = await log_in(provider, jar)
+    assert (done.status, done.headers["location"]) == (303, "/cameras?x=1")
+    assert list(jar.cookies) == ["__Host-vidops-session"]
+    answer = await jar.get("/cameras?x=1")
+    assert answer.status == 200
+    assert b"__Host-vidops" not in answer.body
+    assert jar.cookies["__Host-vidops-session"] not in str(world.log)
+    assert "ann" not in jar.header
+
+
+async def test_others_than_pages_are_answered_401(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    for headers in ("", "Accept: application/json\r\n", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n"):
+        answer = await jar.get("/", headers)
+        assert answer.status == 401
+        assert json.loads(answer.body)["login"] == "/auth/login"
+    assert not jar.cookies
+
+
+async def test_a_code_is_good_once_and_for_its_browser_alone(
+    world: World, provider: OpenId, options: dict[str, Any]
+) -> None:
+    jar = await serve(world, provider, options)
+    begun = await jar.get("/")
+    callback = await allow(provider, jar, begun.headers["location"])
+    stranger = Jar(jar.port)
+    assert (await stranger.get(callback)).status == 403
+    assert not stranger.cookies
+    before = dict(jar.cookies)
+    assert (await jar.get(callback)).status == 303
+    again = Jar(jar.port)
+    again.cookies = before
+    assert (await again.get(callback)).status == 403
+    assert "__Host-vidops-session" not in again.cookies
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [
+        {"nonce": "another"}, {"nonce": None}, {"aud": "somebody"}, {"iss": "https://evil.example"}, {"exp": 1},
+        {"azp": "somebody"}, {"sub": None}, {"iat": None}, {"aud": [CLIENT, "other"]},
+    ],
+)  # fmt: skip
+async def test_an_id_token_that_is_not_good(
+    world: World, provider: OpenId, options: dict[str, Any], twist: dict[str, Any]
+) -> None:
+    jar = await serve(world, provider, options)
+    provider.twist = twist
+    assert (await log_in(provider, jar)).status == 403
+    assert not jar.cookies
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "x" * 43}, {"state": ""}, {"code": "made-up"}, {"iss": "https://evil.example"}, {"error": "x"}]
+)
+async def test_an_answer_that_is_not_good(
+    world: World, provider: OpenId, options: dict[str, Any], change: dict[str, str]
+) -> None:
+    jar = await serve(world, provider, options)
+    begun = await jar.get("/")
+    path, _, asked = (await allow(provider, jar, begun.headers["location"])).partition("?")
+    changed = "&".join(f"{n}={v}" for n, v in {**dict(parse_qsl(asked)), **change}.items())
+    answer = await jar.get(f"{path}?{changed}")
+    assert answer.status == 403
+    assert "__Host-vidops-session" not in jar.cookies
+
+
+async def test_whoever_the_provider_refuses_is_told(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    begun = await jar.get("/")
+    answer = await jar.get(await allow(provider, jar, begun.headers["location"], "mallory"))
+    assert answer.status == 403
+    assert b"did not let you in" in answer.body
+
+
+async def test_a_provider_that_is_away(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    await provider.close()
+    assert (await jar.get("/")).status == 503
+
+
+async def test_a_session_is_asked_after_and_ends_with_its_user(
+    world: World, provider: OpenId, options: dict[str, Any]
+) -> None:
+    jar = await serve(world, provider, options, refresh="1ms")
+    await log_in(provider, jar)
+    before = jar.cookies["__Host-vidops-session"]
+    assert (await jar.get("/")).status == 200
+    assert jar.cookies["__Host-vidops-session"] != before
+    # Requests that come with the old cookie, side by side with the first, use what that one got.
+    late = Jar(jar.port)
+    late.cookies = {"__Host-vidops-session": before}
+    assert (await late.get("/")).status == 200
+    provider.broken = {"/token"}
+    assert (await jar.get("/")).status == 200
+    provider.broken = set()
+    del provider.users["ann"]
+
+    async def out() -> bool:
+        return (await jar.get("/", "")).status == 401
+
+    async with asyncio.timeout(10):
+        while not await out():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_logout_ends_the_session_everywhere(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    await log_in(provider, jar)
+    stolen = dict(jar.cookies)
+    assert (await jar.get("/auth/logout", "Sec-Fetch-Site: cross-site\r\n")).status == 403
+    answer = await jar.get("/auth/logout")
+    assert answer.status == 303
+    assert answer.headers["location"].startswith(
+        f"{provider.issuer}/logout?client_id={CLIENT}&post_logout_redirect_uri="
+    )
+    assert not jar.cookies
+    jar.cookies = stolen
+    assert (await jar.get("/", "")).status == 401
+
+
+async def test_cookies_that_were_not_made_here(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    await log_in(provider, jar)
+    good = jar.cookies["__Host-vidops-session"]
+    for bad in ("", "x", good[:-2], good + "x", "a.b.c.d.e", "\xff", good.swapcase(), "x" * 9000):
+        jar.cookies = {"__Host-vidops-session": bad}
+        assert (await jar.get("/", "")).status in (401, 431, 400), bad
+    begun = Jar(jar.port)
+    await begun.get("/")
+    login = next(iter(begun.cookies.values()))
+    jar.cookies = {"__Host-vidops-session": login}
+    assert (await jar.get("/", "")).status == 401
+
+
+async def test_logins_under_way_are_few(world: World, provider: OpenId, options: dict[str, Any]) -> None:
+    jar = await serve(world, provider, options)
+    for _ in range(12):
+        await jar.get("/")
+    assert len(jar.cookies) == 5
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "",
+        "evil",
+        "/a\r\nX: y",
+        "/ b",
+        "/\t/evil",
+        "/" + "a" * 1000,
+        "/é",
+    ],
+)
+def test_no_way_out_to_another_host(address: str) -> None:
+    assert safe_return(address) == "/"
+
+
+@given(st.text(max_size=40))
+def test_a_return_stays_on_its_host(address: str) -> None:
+    kept = safe_return(address)
+    assert urlsplit("https://here.example" + kept).netloc == "here.example"
+    assert kept.startswith("/")
+    assert not kept.startswith(("//", "/\\"))
+
+
+@given(st.text(max_size=200))
+def test_no_text_opens_a_seal(text: str) -> None:
+    assert Seal("s" * 32).open("session", text) is None
+
+
+def test_a_seal_is_for_one_purpose_one_secret_and_one_time() -> None:
+    now = [0.0]
+    seal = Seal("s" * 32, lambda: now[0])
+    text = seal.close("session", {"a": 1}, 10)
+    assert (seal.open("session", text) or {})["a"] == 1
+    assert seal.open("login", text) is None
+    assert Seal("t" * 32, lambda: now[0]).open("session", text) is None
+    now[0] = 10
+    assert seal.open("session", text) is None
+    with pytest.raises(PermanentError, match="32 bytes"):
+        Seal("s" * 31)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"url": "http://cameras.example"},
+        {"url": "https://a.example/x"},
+        {"issuer": "http://id.example"},
+        {"scopes": ["email"]},
+        {"path": "auth"},
+    ],
+)
+def test_options_that_do_not_fit(more: dict[str, Any]) -> None:
+    fine = {
+        "issuer": "https://id.example",
+        "client_id": "x",
+        "session_secret": {"env": "X"},
+        "url": "https://a.example",
+    }
+    Oidc.model_validate(fine)
+    with pytest.raises(ValueError, match="validation error"):
+        Oidc.model_validate({**fine, **more})
