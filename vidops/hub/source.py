@@ -14,6 +14,7 @@ from math import inf
 from vidops.errors import PermanentError, TemporaryError
 from vidops.hub import lifecycle
 from vidops.hub.lifecycle import Decision, Do, Life, Rules
+from vidops.hub.network import network_reason
 from vidops.hub.words import last_words, log_size
 from vidops.ports import Processes
 
@@ -188,7 +189,8 @@ class Source:
             return
         # A few kilobytes, most likely in memory: a thread would cost more than it saves.
         said = last_words(self._log_file, self._log_size)
-        self._failed(decision.reason, f"{decision.message}: {said}" if said else decision.message)
+        reason = (decision.reason == "Exited" and network_reason(said)) or decision.reason
+        self._failed(reason, f"{decision.message}: {said}" if said else decision.message)
 
     def _failed(self, reason: str, message: str) -> None:
         now = time.monotonic()

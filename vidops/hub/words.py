@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 LIMIT = 8192
 """Bytes at a log's end that are looked at."""
@@ -14,6 +15,7 @@ _SAY_NOTHING = (
     "Error writing trailer",
     "Error closing file",
     "Broken pipe",
+    "Impossible to open '",
     "not enough frames to estimate rate",
     "Error reinitializing filters",
     "Failed to inject frame into filter network",
@@ -51,7 +53,8 @@ def last_words(path: str, since: int) -> str:
 def essence(text: str) -> str:
     """The last line of a log that says why, without FFmpeg's addresses; empty where there is none."""
     for line in reversed(text.splitlines()):
-        said = line.strip()
+        # What was opened by way of a descriptor has no name worth telling; without one, this error says nothing.
+        said = re.sub(r"^/dev/fd/\d+: (?:Input/output error$)?", "", line.strip())
         if said and not any(nothing in said for nothing in _SAY_NOTHING):
             # "[video4linux2,v4l2 @ 0x55d0c0] Cannot open ..." differs with every run by its address.
             head, at, rest = said.partition(" @ 0x")

@@ -115,7 +115,7 @@ def program_spec(name: str, program: Program, *, owner: str, fingerprint: str, p
     if not program.argv or not program.argv[0]:
         raise PermanentError(f"{name}: the command is empty")
     places = {PYTHON: python, FFMPEG: ffmpeg}
-    spec = {
+    spec: dict[str, object] = {
         "program": name,
         "argv": [places.get(program.argv[0], program.argv[0]), *program.argv[1:]],
         "env": program.env,
@@ -127,4 +127,6 @@ def program_spec(name: str, program: Program, *, owner: str, fingerprint: str, p
         "owner": owner,
         "fingerprint": fingerprint,
     }
+    if program.secret_input is not None:
+        spec["secret_input"] = program.secret_input.model_dump(exclude_none=True)
     return json.dumps(spec, indent=1, sort_keys=True) + "\n"

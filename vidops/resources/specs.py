@@ -47,12 +47,28 @@ class SecretRef(Spec):
         return self
 
 
+SECRET_INPUT = "@secret_input@"  # noqa: S105 - a placeholder
+"""Replaced in every argument by the path of the program's `secret_input`, for as long as it runs."""
+
+
+class SecretInput(Spec):
+    """A text that only the program reads: the exec shim makes it in memory, and hands over a descriptor.
+
+    `@secret:NAME@` in `text` stands for the secret NAME of `values`, percent-encoded (RFC 3986), as URLs need it. What
+    the program prints is cleared of these secrets.
+    """
+
+    text: str
+    values: dict[str, SecretRef]
+
+
 class Program(Spec):
     """A process, as the exec shim starts it. Times in seconds."""
 
     argv: tuple[str, ...]
     env: dict[str, str] = Field(default_factory=dict)
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)
+    secret_input: SecretInput | None = None
     directories: tuple[str, ...] = ()
     """Made (0700) before the start."""
     loopback_device: str = ""

@@ -5,7 +5,8 @@ asks, so it only holds the way to a spec file (0600), and this stands between. I
 vidops, so it imports as little as it can and nothing of vidops; about 20 ms on a small machine.
 
 The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"file"|"credential": ...}},
-"directories": [...], "loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
+"secret_input": {"text", "values": {NAME: reference}} or not there, "directories": [...],
+"loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
 are read here, at the last moment, into the environment of the one process that needs them.
 
 Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 127 (no such program), 126 (not executable).
@@ -26,6 +27,8 @@ VIDIOC_STREAMON = 0x40045612
 VIDEO_OUTPUT = (2).to_bytes(4, sys.byteorder)
 SECRET_LIMIT = 64 * 1024
 """Bytes; a larger file is not a secret but a mistake (a device, a log)."""
+LINE_LIMIT = 64 * 1024
+"""Bytes of a line of a log in which a secret is looked for."""
 FILES_LIMIT = 65536
 """Open files that a program may have where the hard limit allows: a gateway has one a viewer."""
 
@@ -144,6 +147,50 @@ def ready_for_writer(device: str) -> None:
             os.close(descriptor)
 
 
+def percent_encoded(text: str) -> str:
+    """RFC 3986: everything but unreserved characters by its bytes."""
+    unreserved = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+    return "".join(chr(byte) if byte in unreserved else f"%{byte:02X}" for byte in text.encode())
+
+
+def secret_input(text: str, values: "dict[str, str]") -> str:
+    """Make the text with its secrets in memory; the path that the program reads it from.
+
+    A program's arguments are everybody's to read (proc(5), cmdline); its descriptors are its user's.
+    """
+    for name, value in values.items():
+        text = text.replace(f"@secret:{name}@", percent_encoded(value))
+    descriptor = os.memfd_create("input", 0)
+    os.write(descriptor, text.encode())
+    return f"/dev/fd/{descriptor}"
+
+
+def clear_output(secrets: "list[str]") -> None:
+    """Have what this process prints from now on go through a child that takes the secrets out of it, line by line.
+
+    It ends with the last writer, whatever signals the group gets: last words matter most.
+    """
+    hidden = sorted({form.encode() for s in secrets if s for form in (s, percent_encoded(s))}, key=len, reverse=True)
+    source, sink = os.pipe()
+    if os.fork():
+        os.close(source)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        os.close(sink)
+        return
+    try:
+        os.close(sink)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        with open(source, "rb") as lines:
+            while line := lines.readline(LINE_LIMIT):
+                for secret in hidden:
+                    line = line.replace(secret, b"***")
+                os.write(1, line)
+    finally:
+        os._exit(0)
+
+
 def main(path: str) -> None:
     die_with_parent()
     default_signals()
@@ -157,12 +204,18 @@ def main(path: str) -> None:
         secrets = spec["secret_env"].items()
         directories = spec["directories"]
         loopback_device = spec.get("loopback_device", "")
+        hidden = spec.get("secret_input")
         own = {"OWNER": spec["owner"], "FINGERPRINT": spec["fingerprint"], "PROGRAM": spec["program"]}
         file_name = argv[0]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Refused(f"cannot use {path}: {error}: apply the stack file again, it writes this anew") from None
     for name, reference in secrets:
         env[name] = resolve_secret(reference, os.environ)
+    if hidden is not None:
+        values = {name: resolve_secret(reference, os.environ) for name, reference in hidden["values"].items()}
+        clear_output(list(values.values()))
+        place = secret_input(hidden["text"], values)
+        argv = [argument.replace("@secret_input@", place) for argument in argv]
     env.update({f"VIDOPS_{name}": value for name, value in own.items()})
     for directory in directories:
         try:
