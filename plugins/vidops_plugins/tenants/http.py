@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -70,12 +70,19 @@ class Entry:
 
 
 class HttpDirectory(TenantDirectory):
-    def __init__(self, options: Http, authorization: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        options: Http,
+        authorization: str,
+        log: Callable[[Mapping[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
         self._options = options
         self._headers = {"Accept": "application/json"} | ({"Authorization": authorization} if authorization else {})
         self._clock = clock
         self._known: OrderedDict[str, Entry] = OrderedDict()
-        self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._failed: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Entry]] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
 
@@ -107,16 +114,16 @@ class HttpDirectory(TenantDirectory):
         except TemporaryError:
             if known is not None and now - known.at < self._ttl(known) + self._options.stale:
                 return known.document
-            raise
+            raise _away() from None
 
     def _ttl(self, entry: Entry) -> float:
         return self._options.negative_ttl if entry.document is None else self._options.ttl
 
     async def _asked(self, path: str, now: float) -> Entry:
         """The same question is asked once at a time, and not again right after a failure."""
-        failed, text = self._failed.get(path, (-RETRY, ""))
+        failed = self._failed.get(path, -RETRY)
         if now - failed < RETRY:
-            raise _no(text)
+            raise _away()
         task = self._asking.get(path)
         if task is None:
             task = self._asking[path] = asyncio.get_running_loop().create_task(self._ask(path), name=f"tenants {path}")
@@ -133,7 +140,10 @@ class HttpDirectory(TenantDirectory):
             _keep(self._known, path, task.result(), self._options.max_entries)
             self._failed.pop(path, None)
         else:
-            _keep(self._failed, path, (self._clock(), str(error)), self._options.max_entries)
+            # What is wrong, and where, is not for clients.
+            record = {"level": "warning", "event": "tenants_failed", "path": path, "error": str(error)}
+            self._log(record)
+            _keep(self._failed, path, self._clock(), self._options.max_entries)
 
     async def _ask(self, path: str) -> Entry:
         options = self._options
@@ -184,5 +194,9 @@ def _no(what: str) -> TemporaryError:
     return TemporaryError(f"the directory of tenants: {what}", reason="DirectoryUnavailable")
 
 
+def _away() -> TemporaryError:
+    return _no("does not answer")
+
+
 def build(options: Http, context: TenantContext) -> HttpDirectory:
-    return HttpDirectory(options, context.secret(options.authorization) if options.authorization else "")
+    return HttpDirectory(options, context.secret(options.authorization) if options.authorization else "", context.log)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -54,7 +56,8 @@ class Sqlite(TenantDirectoryOptions):
 class SqliteDirectory(TenantDirectory):
     """A connection for each query, in a thread: a database that is replaced, locked or gone is none of the next's."""
 
-    def __init__(self, options: Sqlite, path: str) -> None:
+    def __init__(self, options: Sqlite, path: str, log: Callable[[Mapping[str, Any]], None]) -> None:
+        self._log = log
         self._options = options
         self._path = path
         self._slots = asyncio.Semaphore(CONCURRENT)
@@ -79,7 +82,9 @@ class SqliteDirectory(TenantDirectory):
         except TimeoutError:
             raise _no("does not answer in time") from None
         except (sqlite3.Error, UnicodeEncodeError) as error:
-            raise _no(str(error)) from None
+            # What is wrong, and where, is not for clients.
+            self._log({"level": "warning", "event": "tenants_failed", "path": self._path, "error": str(error)})
+            raise _no("cannot be read") from None
 
     def _read(self, query: str, values: dict[str, str], limit: int) -> list[Any]:
         loop_end = _deadline(self._options.timeout)
@@ -93,9 +98,7 @@ class SqliteDirectory(TenantDirectory):
             connection.close()
 
 
-def _deadline(seconds: float) -> Any:
-    import time
-
+def _deadline(seconds: float) -> Callable[[], bool]:
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
 
@@ -105,4 +108,4 @@ def _no(what: str) -> TemporaryError:
 
 
 def build(options: Sqlite, context: TenantContext) -> SqliteDirectory:
-    return SqliteDirectory(options, os.path.join(context.base_dir, options.path))
+    return SqliteDirectory(options, os.path.join(context.base_dir, options.path), context.log)

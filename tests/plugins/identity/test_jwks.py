@@ -113,7 +113,8 @@ async def test_an_issuer_that_is_away(issuer: Issuer) -> None:
     with pytest.raises(TemporaryError) as caught:
         await it.accepts(by("k1"))
     assert caught.value.reason == "KeysUnavailable"
-    assert issuer.url.removesuffix("/jwks") in str(caught.value)
+    assert issuer.url not in str(caught.value)
+    assert issuer.url in it.log[-1]["error"]
     await issuer.open()
     it.clock.now += it.options.jwks_cooldown
     assert await it.accepts(by("k1"))
@@ -123,9 +124,10 @@ async def test_tries_in_an_outage_are_counted_not_one_a_request(issuer: Issuer) 
     it = Setup(issuer)
     issuer.status = 500
     for _ in range(100):
-        with pytest.raises(TemporaryError, match="HTTP 500"):
+        with pytest.raises(TemporaryError):
             await it.accepts(by("k1"))
     assert issuer.asked == 1
+    assert "HTTP 500" in it.log[-1]["error"]
     for _ in range(10):
         it.clock.now += 1
         with pytest.raises(TemporaryError):
@@ -169,8 +171,9 @@ async def test_a_slow_issuer_is_waited_for_so_long_and_no_longer(issuer: Issuer)
     it = Setup(issuer)
     issuer.hold = asyncio.Event()
     began = asyncio.get_running_loop().time()
-    with pytest.raises(TemporaryError, match="within"):
+    with pytest.raises(TemporaryError):
         await it.accepts(by("k1"))
+    assert "within" in it.log[-1]["error"]
     assert asyncio.get_running_loop().time() - began < 5
 
 

@@ -82,7 +82,6 @@ class RemoteKeys:
         self._fetched = 0.0
         self._next_try = 0.0
         self._retry = FIRST_RETRY
-        self._error = "not asked yet"
         self._task: asyncio.Task[None] | None = None
         self.fetches = 0
 
@@ -101,7 +100,8 @@ class RemoteKeys:
         await self._wait()
         age = self._clock() - self._fetched
         if self._keys is None or age >= self._options.jwks_ttl + self._options.jwks_stale:
-            raise TemporaryError(f"the issuer's keys are not to be had: {self._error}", reason="KeysUnavailable")
+            # What is wrong, and where, is in the log, and not for clients.
+            raise TemporaryError("the issuer's keys are not to be had now", reason="KeysUnavailable")
         return self._keys
 
     async def renewed(self, seen: Keys) -> Keys:
@@ -125,10 +125,9 @@ class RemoteKeys:
         try:
             keys = await self._load()
         except (TemporaryError, ValueError) as error:
-            self._error = str(error)
             self._next_try = self._clock() + self._retry
             self._retry = min(self._retry * 2, max(FIRST_RETRY, self._options.jwks_cooldown))
-            self._log({"level": "warning", "event": "jwks_failed", "url": self._url, "error": self._error})
+            self._log({"level": "warning", "event": "jwks_failed", "url": self._url, "error": str(error)})
         else:
             if self._keys is None or keys.mark != self._keys.mark:
                 kids = [key.kid for key in keys.keys]
