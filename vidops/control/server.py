@@ -97,6 +97,8 @@ def build(control: Control) -> Quart:
 
     @app.post("/v1/captures/<name>/<any(start, stop):action>")
     async def ask_capture(name: str, action: str) -> ResponseReturnValue:
+        # Read to its end: who answers before that and closes breaks the asker's pipe.
+        await _body()
         await control.desk.ask(name, action == "start")
         return {"captures": [dict(row) for row in control.desk.rows() if name in (row["name"], row["entry"])]}
 

@@ -17,6 +17,7 @@ from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
 
 UNKNOWN = Status()
+ON_ITS_WAY = ("Pending", "Starting", "Restarting", "CameraStarting")
 REMEMBERED = 5000
 """Changes of status that are kept in memory."""
 HEALED_HERE = ("capture", "loopback")
@@ -86,7 +87,7 @@ class Observer:
 
     def why(self, ref: Ref, begin: float, end: float) -> str:
         """What kept a resource from its work for the longest part of the time between two moments; empty where that
-        was not seen."""
+        was not seen. That it was starting again is the reason only where there is no other."""
         spans: dict[str, float] = {}
         reason, since = "", begin
         for moment, whose, status in (*self.past, (end, ref, UNKNOWN)):
@@ -94,7 +95,7 @@ class Observer:
                 if reason and moment > begin:
                     spans[reason] = spans.get(reason, 0.0) + min(moment, end) - max(since, begin)
                 reason, since = "" if status.health is Health.HEALTHY else status.reason, moment
-        return max(spans, key=lambda r: spans[r]) if spans else ""
+        return max(spans, key=lambda r: (r not in ON_ITS_WAY, spans[r])) if spans else ""
 
     def _seen(self, resource: Resource, cameras: Mapping[str, Mapping[str, Any]]) -> Seen:
         ref, spec = resource.ref, resource.spec
