@@ -40,7 +40,16 @@ from vidops.asgi import (
 from vidops.errors import PermanentError, TemporaryError, VidopsError
 from vidops.fetch import Fetched, Url, fetch
 from vidops.hookspecs import hookimpl
-from vidops.ports import Cameras, ControlPlane, DeviceFacts, Frame, FrameSubscription, Recordings
+from vidops.ports import (
+    Cameras,
+    ControlPlane,
+    DeviceFacts,
+    Frame,
+    FrameSubscription,
+    Recordings,
+    VideoPacket,
+    VideoTrack,
+)
 from vidops.resources.catalogue import (
     ASGIApp,
     CaptureBuild,
@@ -141,7 +150,9 @@ __all__ = [
     "UploadType",
     "Url",
     "User",
+    "VideoPacket",
     "VideoSize",
+    "VideoTrack",
     "VidopsError",
     "direct_of",
     "fetch",

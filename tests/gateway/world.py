@@ -56,6 +56,8 @@ class FedCameras:
         self.known: dict[str, dict[str, Any]] = {n: {"name": n, "state": "Online", "viewers": 0} for n in names}
         self.subscriptions: list[FedSubscription] = []
         self.sequence = 0
+        self.shapes: list[tuple[str, dict[str, Any]]] = []
+        """What was subscribed to, and how it was wanted."""
         self._shots: list[tuple[str, asyncio.Future[Frame]]] = []
 
     def states(self) -> Sequence[Mapping[str, object]]:
@@ -64,7 +66,10 @@ class FedCameras:
     def knows(self, camera: str) -> bool:
         return camera in self.known
 
-    def subscribe(self, camera: str, on_frame: Any, on_state: Any = None, on_gone: Any = None) -> FedSubscription:
+    def subscribe(
+        self, camera: str, on_frame: Any, on_state: Any = None, on_gone: Any = None, **shape: Any
+    ) -> FedSubscription:
+        self.shapes.append((camera, shape))
         subscription = FedSubscription(self, camera, (on_frame, on_state, on_gone))
         self.subscriptions.append(subscription)
         if on_state is not None and camera in self.known:

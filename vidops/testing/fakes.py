@@ -122,7 +122,7 @@ class FakeCameras:
     def knows(self, camera: str) -> bool:
         return camera in self._frames
 
-    async def frames(self, camera: str) -> AsyncIterator[Frame]:
+    async def frames(self, camera: str, *, fps: float | None = None, width: int | None = None) -> AsyncIterator[Frame]:
         if camera not in self._frames:
             raise PermanentError(f"there is no camera {camera!r}", reason="UnknownCamera")
         sequence = 0
@@ -138,6 +138,9 @@ class FakeCameras:
         on_frame: Callable[[Frame], None],
         on_state: Callable[[Mapping[str, Any]], None] | None = None,
         on_gone: Callable[[], None] | None = None,
+        *,
+        fps: float | None = None,
+        width: int | None = None,
     ) -> FakeSubscription:
         if camera not in self._frames:
             if on_gone is not None:

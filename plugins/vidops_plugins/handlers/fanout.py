@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from vidops.api import Cameras, Direct, Frame, FrameSubscription, PermanentError, TemporaryError, VidopsError
@@ -17,6 +17,16 @@ PREAMBLE = f"--{BOUNDARY}\r\n".encode()
 STALL_TIMEOUT = 30.0
 """Seconds that a viewer may leave a frame unread before it is dropped."""
 _FAILED = ("Failed", "Missing")
+
+
+class Shape(NamedTuple):
+    """How viewers want a camera's JPEGs: at most so wide (pixels), at most so many a second; None: as they are."""
+
+    width: int | None = None
+    fps: float | None = None
+
+
+AS_IT_IS = Shape()
 
 
 def part_of(frame: Frame) -> bytes:
@@ -81,18 +91,25 @@ class Viewer:
 class Fanout:
     """Open from the first viewer to the last: then the subscription is closed, and the camera may be."""
 
-    def __init__(self, cameras: Cameras, camera: str) -> None:
+    def __init__(self, cameras: Cameras, camera: str, shape: Shape) -> None:
         self._camera = camera
+        self._shape = {name: value for name, value in shape._asdict().items() if value is not None}
         self._viewers: set[Viewer] = set()
         self._latest: bytes | None = None
         self._state: Mapping[str, Any] = {}
         self._subscription: FrameSubscription | None = None
         self._cameras = cameras
 
+    @property
+    def idle(self) -> bool:
+        return not self._viewers
+
     def attach(self, viewer: Viewer) -> None:
         self._viewers.add(viewer)
         if self._subscription is None:
-            self._subscription = self._cameras.subscribe(self._camera, self._on_frame, self._on_state, self._on_gone)
+            self._subscription = self._cameras.subscribe(
+                self._camera, self._on_frame, self._on_state, self._on_gone, **self._shape
+            )
         elif self._latest is not None:
             viewer.offer(self._latest, asyncio.get_running_loop().time())
         else:
@@ -146,12 +163,15 @@ class Fanout:
             viewer.end(error)
 
 
-_FANOUTS: WeakKeyDictionary[Cameras, dict[str, Fanout]] = WeakKeyDictionary()
+_FANOUTS: WeakKeyDictionary[Cameras, dict[tuple[str, Shape], Fanout]] = WeakKeyDictionary()
 
 
-def fanout_of(cameras: Cameras, camera: str) -> Fanout:
+def fanout_of(cameras: Cameras, camera: str, shape: Shape = AS_IT_IS) -> Fanout:
     """The one of this process, whichever routes lead to the camera."""
     mine = _FANOUTS.setdefault(cameras, {})
-    if camera not in mine:
-        mine[camera] = Fanout(cameras, camera)
-    return mine[camera]
+    if (camera, shape) not in mine:
+        # Shapes are as many as viewers can think of: those that nobody looks at are forgotten.
+        for key in [key for key, fanout in mine.items() if key[1] != AS_IT_IS and fanout.idle]:
+            del mine[key]
+        mine[camera, shape] = Fanout(cameras, camera, shape)
+    return mine[camera, shape]

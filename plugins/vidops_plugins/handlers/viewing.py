@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from vidops.api import (
     GatewayContext,
@@ -13,11 +14,12 @@ from vidops.api import (
     Scope,
     Send,
     TemporaryError,
+    VidopsError,
     direct_of,
     respond_problem,
     until_disconnect,
 )
-from vidops_plugins.handlers.fanout import BOUNDARY, PREAMBLE, STALL_TIMEOUT, Viewer, fanout_of
+from vidops_plugins.handlers.fanout import AS_IT_IS, BOUNDARY, PREAMBLE, STALL_TIMEOUT, Shape, Viewer, fanout_of
 
 CONTENT_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 HEADERS = (
@@ -28,18 +30,31 @@ HEADERS = (
 )
 
 
+class Endable(Protocol):
+    """A viewer of any kind."""
+
+    def end(self, error: VidopsError | None) -> None: ...
+
+
 async def watch(
-    scope: Scope, receive: Receive, send: Send, *, camera: str, patience: float, context: GatewayContext
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    camera: str,
+    patience: float,
+    context: GatewayContext,
+    shape: Shape = AS_IT_IS,
 ) -> None:
     """Serve one viewer until it leaves, its camera is removed, or the route leaves service.
 
     `patience`: seconds to wait for the first frame of a camera that says nothing of what keeps it.
     """
     viewer = Viewer()
-    source = fanout_of(context.cameras, camera)
+    source = fanout_of(context.cameras, camera, shape)
     source.attach(viewer)
     try:
-        async with _ended_by(viewer, context, receive):
+        async with ended_by(viewer, context, receive):
             try:
                 async with asyncio.timeout(patience):
                     await _first(viewer)
@@ -64,7 +79,7 @@ async def _first(viewer: Viewer) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _ended_by(viewer: Viewer, context: GatewayContext, receive: Receive) -> AsyncIterator[None]:
+async def ended_by(viewer: Endable, context: GatewayContext, receive: Receive) -> AsyncIterator[None]:
     """End the viewer when the client leaves or the route does."""
     loop = asyncio.get_running_loop()
     watching = [loop.create_task(until_disconnect(receive)), loop.create_task(context.closing.wait())]
