@@ -36,7 +36,7 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             "authorize", authorize.Authorize, authorize.build, summary="Allows what its rules allow, nothing else."
         ),
         MiddlewareType(
-            "tenant", tenant.TenantOptions, tenant.build, summary="Finds the tenant, and shows no other's cameras."
+            "tenant", tenant.TenantChoice, tenant.build, summary="Finds the tenant, and shows no other's cameras."
         ),
         MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
         MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),

@@ -32,7 +32,7 @@ _MAX_LENGTH = 4096
 _CARRIERS = (b"x-api-key", b"authorization")
 
 
-class Client(Options):
+class KeyClient(Options):
     """Somebody with keys of their own."""
 
     keys: tuple[SecretRef, ...] = ()
@@ -44,7 +44,7 @@ class Client(Options):
     """The client's roles, for `authorize`."""
 
     @model_validator(mode="after")
-    def _some(self) -> Client:
+    def _some(self) -> KeyClient:
         if not self.keys and not self.hashes:
             raise ValueError("a client has keys or hashes")
         return self
@@ -55,7 +55,7 @@ class ApiKey(Options):
 
     keys: tuple[SecretRef, ...] = ()
     """Where the keys are; each has at least 16 characters. Several make a change of keys without a gap."""
-    clients: dict[Annotated[str, Field(min_length=1, max_length=200)], Client] = Field(default_factory=dict)
+    clients: dict[Annotated[str, Field(min_length=1, max_length=200)], KeyClient] = Field(default_factory=dict)
     """Keys of clients that are told apart, by their names; their keys may be kept as hashes."""
 
     @model_validator(mode="after")

@@ -37,7 +37,7 @@ Glob = Annotated[str, Field(min_length=1, max_length=100)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{3,20}$")]
 
 
-class Rule(Options):
+class AuthorizeRule(Options):
     """Whom it is for, where, and what may be done then. What is not named is not asked for."""
 
     roles: tuple[Word, ...] = ()
@@ -61,7 +61,7 @@ class Rule(Options):
     `edits` (keep and delete recordings)."""
 
     @model_validator(mode="after")
-    def _for_somebody(self) -> Rule:
+    def _for_somebody(self) -> AuthorizeRule:
         named = bool(self.roles or self.users or self.tenants or self.scopes)
         if named == self.anyone:
             raise ValueError("a rule says whom it is for: roles, users, tenants, scopes; or `anyone: true`")
@@ -71,7 +71,7 @@ class Rule(Options):
 class Authorize(Options):
     """Allows what a rule allows, and nothing else (403; a camera that is not allowed is not there: 404)."""
 
-    allow: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=1000)]
+    allow: Annotated[tuple[AuthorizeRule, ...], Field(min_length=1, max_length=1000)]
     """Rules; their order does not matter."""
 
 
@@ -92,7 +92,7 @@ def build(options: Authorize, context: GatewayContext) -> Callable[[ASGIApp], AS
     return wrap
 
 
-def fits(rule: Rule, scope: Scope) -> bool:
+def fits(rule: AuthorizeRule, scope: Scope) -> bool:
     """Whether a rule is for this request."""
     user, tenant = user_of(scope), tenant_of(scope)
     return (
@@ -103,7 +103,7 @@ def fits(rule: Rule, scope: Scope) -> bool:
     )
 
 
-def _is_named(rule: Rule, user: User | None) -> bool:
+def _is_named(rule: AuthorizeRule, user: User | None) -> bool:
     if not (rule.roles or rule.users or rule.scopes):
         return True
     return (

@@ -33,7 +33,7 @@ SEVERAL = ""
 """What stands for several names where there should be one: no tenant is called like that."""
 
 
-class Place(Options):
+class TenantPlace(Options):
     """Where the name of the tenant may be: exactly one of these."""
 
     claim: Word | None = None
@@ -48,26 +48,26 @@ class Place(Options):
     """`true`: the directory's own word, for example the one tenant that the user is a member of."""
 
     @model_validator(mode="after")
-    def _one(self) -> Place:
+    def _one(self) -> TenantPlace:
         given = [value for value in (self.claim, self.header, self.subdomain, self.path, self.directory) if value]
         if len(given) != 1:
             raise ValueError("a place is exactly one of claim, header, subdomain, path, directory: true")
         return self
 
 
-class TenantOptions(Options):
+class TenantChoice(Options):
     """Finds the tenant of a request; what is behind it shows that tenant's cameras alone (403, 401)."""
 
     directory: Annotated[str, Reference("tenants")] = "directory"
     """The entry of `tenants` that knows tenants and their members."""
-    from_: Annotated[tuple[Place, ...], Field(min_length=1, max_length=20, alias="from")]
+    from_: Annotated[tuple[TenantPlace, ...], Field(min_length=1, max_length=20, alias="from")]
     """Where the name may be, in this order."""
     members_only: bool = True
     """Let in members alone. Without it, whoever names a tenant may act for it: only behind something else that makes
     sure of that."""
 
 
-def build(options: TenantOptions, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     directory = context.tenants(options.directory)
     headers = frozenset(place.header.lower().encode() for place in options.from_ if place.header)
 
@@ -93,7 +93,7 @@ def build(options: TenantOptions, context: GatewayContext) -> Callable[[ASGIApp]
     return wrap
 
 
-async def find_name(scope: Scope, places: Sequence[Place], user: User, directory: TenantDirectory) -> str | None:
+async def find_name(scope: Scope, places: Sequence[TenantPlace], user: User, directory: TenantDirectory) -> str | None:
     """The name that the first place has which has one."""
     for place in places:
         name = await directory.resolve(user, scope) if place.directory else in_place(scope, place, user)
@@ -102,7 +102,7 @@ async def find_name(scope: Scope, places: Sequence[Place], user: User, directory
     return None
 
 
-def in_place(scope: Scope, place: Place, user: User) -> str | None:
+def in_place(scope: Scope, place: TenantPlace, user: User) -> str | None:
     if place.claim is not None:
         return _claim(user, place.claim)
     if place.header is not None:

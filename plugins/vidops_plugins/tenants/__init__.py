@@ -11,7 +11,7 @@ from vidops_plugins.tenants import http, sql, static
 @hookimpl
 def vidops_tenants() -> Sequence[TenantDirectoryType]:
     return (
-        TenantDirectoryType("static", static.Static, static.build, summary="Tenants in the stack file."),
-        TenantDirectoryType("sqlite", sql.Sqlite, sql.build, summary="Tenants in a SQLite database."),
-        TenantDirectoryType("http", http.Http, http.build, summary="Tenants that a web service knows."),
+        TenantDirectoryType("static", static.StaticTenants, static.build, summary="Tenants in the stack file."),
+        TenantDirectoryType("sqlite", sql.SqliteTenants, sql.build, summary="Tenants in a SQLite database."),
+        TenantDirectoryType("http", http.HttpTenants, http.build, summary="Tenants that a web service knows."),
     )

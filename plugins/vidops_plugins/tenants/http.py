@@ -39,7 +39,7 @@ RETRY = 1.0
 """Seconds after a failure in which the service is not asked again for the same."""
 
 
-class Http(TenantDirectoryOptions):
+class HttpTenants(TenantDirectoryOptions):
     """Tenants that a web service knows."""
 
     type: Literal["http"]
@@ -72,7 +72,7 @@ class Entry:
 class HttpDirectory(TenantDirectory):
     def __init__(
         self,
-        options: Http,
+        options: HttpTenants,
         authorization: str,
         log: Callable[[Mapping[str, Any]], None],
         clock: Callable[[], float] = time.monotonic,
@@ -198,5 +198,5 @@ def _away() -> TemporaryError:
     return _no("does not answer")
 
 
-def build(options: Http, context: TenantContext) -> HttpDirectory:
+def build(options: HttpTenants, context: TenantContext) -> HttpDirectory:
     return HttpDirectory(options, context.secret(options.authorization) if options.authorization else "", context.log)

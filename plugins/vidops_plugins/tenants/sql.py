@@ -30,7 +30,7 @@ _STEPS = 1000
 Query = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
-class Sqlite(TenantDirectoryOptions):
+class SqliteTenants(TenantDirectoryOptions):
     """Tenants in a SQLite database, which is only read."""
 
     type: Literal["sqlite"]
@@ -56,7 +56,7 @@ class Sqlite(TenantDirectoryOptions):
 class SqliteDirectory(TenantDirectory):
     """A connection for each query, in a thread: a database that is replaced, locked or gone is none of the next's."""
 
-    def __init__(self, options: Sqlite, path: str, log: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, options: SqliteTenants, path: str, log: Callable[[Mapping[str, Any]], None]) -> None:
         self._log = log
         self._options = options
         self._path = path
@@ -107,5 +107,5 @@ def _no(what: str) -> TemporaryError:
     return TemporaryError(f"the directory of tenants: {what}", reason="DirectoryUnavailable")
 
 
-def build(options: Sqlite, context: TenantContext) -> SqliteDirectory:
+def build(options: SqliteTenants, context: TenantContext) -> SqliteDirectory:
     return SqliteDirectory(options, os.path.join(context.base_dir, options.path), context.log)

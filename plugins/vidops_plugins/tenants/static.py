@@ -22,7 +22,7 @@ class StaticTenant(Options):
     """Its cameras: names and globs, "door*"."""
 
 
-class Static(TenantDirectoryOptions):
+class StaticTenants(TenantDirectoryOptions):
     """Tenants in the stack file."""
 
     type: Literal["static"]
@@ -47,5 +47,5 @@ class StaticDirectory(TenantDirectory):
         return mine[0] if len(mine) == 1 else None
 
 
-def build(options: Static, context: TenantContext) -> StaticDirectory:
+def build(options: StaticTenants, context: TenantContext) -> StaticDirectory:
     return StaticDirectory(options.tenants)

@@ -20,8 +20,8 @@ from vidops.resources.catalogue import Catalogue, TenantDirectoryType
 from vidops.resources.identity import TenantDirectory
 from vidops.resources.specs import TenantsSpec
 from vidops.stack.model import TenantDirectoryOptions
-from vidops_plugins.tenants.http import Http, HttpDirectory
-from vidops_plugins.tenants.sql import Sqlite, SqliteDirectory
+from vidops_plugins.tenants.http import HttpDirectory, HttpTenants
+from vidops_plugins.tenants.sql import SqliteDirectory, SqliteTenants
 
 ANN, BOB = User("ann"), User("bob")
 
@@ -39,7 +39,7 @@ def database(path: Path) -> str:
 
 
 def sqlite(path: str, **more: Any) -> SqliteDirectory:
-    return SqliteDirectory(Sqlite.model_validate({"type": "sqlite", "path": path, **more}), path, lambda _: None)
+    return SqliteDirectory(SqliteTenants.model_validate({"type": "sqlite", "path": path, **more}), path, lambda _: None)
 
 
 async def test_sqlite_finds_tenants_and_members(tmp_path: Path) -> None:
@@ -158,7 +158,9 @@ class Asked:
         self.now = 1000.0
         self.log: list[Any] = []
         options = {"type": "http", "url": f"http://127.0.0.1:{service.port}/t", "timeout": "1s", **more}
-        self.directory = HttpDirectory(Http.model_validate(options), authorization, self.log.append, lambda: self.now)
+        self.directory = HttpDirectory(
+            HttpTenants.model_validate(options), authorization, self.log.append, lambda: self.now
+        )
         self.lookup, self.is_member = self.directory.lookup, self.directory.is_member
 
 

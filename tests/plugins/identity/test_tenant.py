@@ -260,3 +260,23 @@ async def test_one_key_of_two_clients_is_refused(world: World) -> None:
         await world.start(
             [route("/", "echo", chain=[{"type": "api_key", "options": {"clients": {"a": hashes, "b": hashes}}}])]
         )
+
+
+async def test_captures_of_others_are_not_there(world: World, keyed: Any) -> None:
+    world.control.answer = {
+        "resources": [
+            {"kind": "capture", "name": f"{camera}-all", "health": "Healthy", "facts": {"camera": camera}}
+            for camera in ("door", "yard")
+        ]
+    }
+    routes = [route("/v1/captures/**", "captures", chain=[keyed, tenant()], writable=True)]
+    await world.start(spec(routes))
+    headers = asks("ann", "acme")
+    listed = await get(world.port, "/v1/captures", headers=headers)
+    assert b"door" in listed.body
+    assert b"yard" not in listed.body
+    real = await get(world.port, "/v1/captures/yard-all/start", method="POST", headers=headers)
+    made_up = await get(world.port, "/v1/captures/none-all/start", method="POST", headers=headers)
+    assert real.status == made_up.status
+    assert real.body.replace(b"yard", b"none") == made_up.body
+    assert not world.control.posted

@@ -31,7 +31,7 @@ Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 SECRET_WORDS = ("token", "jwt", "auth")
 
 
-class Place(Options):
+class TokenPlace(Options):
     """Where a token may be: exactly one of these."""
 
     header: Token | None = None
@@ -46,7 +46,7 @@ class Place(Options):
     that the access log leaves its value out."""
 
     @model_validator(mode="after")
-    def _one(self) -> Place:
+    def _one(self) -> TokenPlace:
         if sum(place is not None for place in (self.header, self.cookie, self.subprotocol, self.query)) != 1:
             raise ValueError("a place is exactly one of header, cookie, subprotocol, query")
         if self.query is not None and not any(word in self.query.lower() for word in SECRET_WORDS):
@@ -83,7 +83,7 @@ class Jwt(Options):
     """The claim with the user's roles, a list or words; with dots, inside of another: `realm_access.roles`."""
     types: tuple[Text, ...] = ("JWT", "at+jwt")
     """Values of `typ` in the token's header that are accepted; a token without one is, too."""
-    from_: Annotated[tuple[Place, ...], Field(min_length=1, alias="from")] = (Place(header="Authorization"),)
+    from_: Annotated[tuple[TokenPlace, ...], Field(min_length=1, alias="from")] = (TokenPlace(header="Authorization"),)
     """Where tokens may be, in this order. A request with several is refused."""
     forward: bool = False
     """Pass the token on to the handler, and so to an upstream."""

@@ -7,14 +7,14 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from vidops.api import Scope
-from vidops_plugins.middleware.jwt.options import Place
+from vidops_plugins.middleware.jwt.options import TokenPlace
 
 
 class SeveralTokensError(Exception):
     """More than one token: which is meant?"""
 
 
-def find_token(scope: Scope, places: Sequence[Place]) -> bytes | None:
+def find_token(scope: Scope, places: Sequence[TokenPlace]) -> bytes | None:
     """The token of a request; None without any. Raises `SeveralTokensError` for different ones."""
     found = {token for place in places for token in _in(scope, place)}
     if len(found) > 1:
@@ -22,7 +22,7 @@ def find_token(scope: Scope, places: Sequence[Place]) -> bytes | None:
     return found.pop() if found else None
 
 
-def _in(scope: Scope, place: Place) -> Iterator[bytes]:
+def _in(scope: Scope, place: TokenPlace) -> Iterator[bytes]:
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
     if place.header is not None:
         wanted = place.header.lower().encode()
@@ -63,7 +63,7 @@ def _fields(scope: Scope) -> Iterator[tuple[str, bytes]]:
         yield unquote_plus(name.decode("latin-1")), value
 
 
-def without_token(scope: Scope, places: Sequence[Place]) -> dict[str, Any]:
+def without_token(scope: Scope, places: Sequence[TokenPlace]) -> dict[str, Any]:
     """What to change in the scope so that what comes after sees no token. A subprotocol with one is not offered on."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     changed: dict[str, Any] = {}
