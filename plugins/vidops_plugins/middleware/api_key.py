@@ -14,7 +14,6 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from vidops.api import (
-    USER,
     ASGIApp,
     GatewayContext,
     Options,
@@ -26,6 +25,7 @@ from vidops.api import (
     User,
     respond_problem,
 )
+from vidops_plugins.middleware.alternatives import Way, is_known, note
 
 MIN_LENGTH = 16
 _MAX_LENGTH = 4096
@@ -50,7 +50,7 @@ class KeyClient(Options):
         return self
 
 
-class ApiKey(Options):
+class ApiKey(Way):
     """Refuses requests without one of the keys (401)."""
 
     keys: tuple[SecretRef, ...] = ()
@@ -73,12 +73,14 @@ def build(options: ApiKey, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             offered = offered_key(scope["headers"])
             user = known(offered, holders) if offered is not None else None
+            if is_known(scope) or (user is None and options.optional and not _has_key(scope["headers"])):
+                await app(scope, receive, send)
+                return
             if user is None:
                 detail = "no key: send X-API-Key or Authorization: Bearer" if offered is None else "not a valid key"
                 await respond_problem(scope, send, 401, detail, headers=challenge)
                 return
-            # Noted in the scope that came from outside, too: an access log may stand before this.
-            scope[USER] = user
+            note(scope, user, options)
             headers = [(n, v) for n, v in scope["headers"] if n not in _CARRIERS]
             await app({**scope, "headers": headers}, receive, send)
 
@@ -97,6 +99,11 @@ def offered_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             scheme, _, rest = value.partition(b" ")
             found.append(rest.strip() if scheme.lower() == b"bearer" else b"")
     return found[0] if len(found) == 1 and 0 < len(found[0]) <= _MAX_LENGTH else None
+
+
+def _has_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether there is something that can be nothing else than a key: `Authorization` is for tokens, too."""
+    return any(name == b"x-api-key" for name, _ in headers)
 
 
 def known(offered: bytes, holders: Iterable[tuple[bytes, User]]) -> User | None:

@@ -21,7 +21,6 @@ from typing import Annotated
 from pydantic import Field
 
 from vidops.api import (
-    USER,
     ASGIApp,
     Duration,
     GatewayContext,
@@ -35,6 +34,7 @@ from vidops.api import (
     User,
     respond_problem,
 )
+from vidops_plugins.middleware.alternatives import Way, is_known, note
 from vidops_plugins.middleware.passwords import BadHashError, PasswordHash
 
 MAX_CREDENTIALS = 1024
@@ -57,7 +57,7 @@ class Account(Options):
     """The user's roles, for `authorize`."""
 
 
-class Basic(Options):
+class Basic(Way):
     """Asks for name and password (401). Only over TLS: they are sent as they are."""
 
     users: Annotated[dict[Annotated[str, Field(pattern=r"^[^:\x00-\x1f\x7f]{1,200}$")], Account], Field(min_length=1)]
@@ -126,12 +126,14 @@ def build(options: Basic, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             given = credentials([value for name, value in scope["headers"] if name == b"authorization"])
+            if is_known(scope) or (given is None and options.optional):
+                await app(scope, receive, send)
+                return
             if given is None or not await checker.knows(*given):
                 detail = "name and password are needed" if given is None else "not a name with its password"
                 await respond_problem(scope, send, 401, detail, headers=challenge)
                 return
-            # Noted in the scope that came from outside, too: an access log may stand before this.
-            scope[USER] = users[given[0]]
+            note(scope, users[given[0]], options)
             headers = [(n, v) for n, v in scope["headers"] if n != b"authorization"]
             await app({**scope, "headers": headers}, receive, send)
 

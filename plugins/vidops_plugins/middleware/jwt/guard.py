@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vidops.api import USER, ASGIApp, GatewayContext, Receive, Scope, Send, User, respond_problem
+from vidops.api import ASGIApp, GatewayContext, Receive, Scope, Send, User, respond_problem
+from vidops_plugins.middleware.alternatives import is_known, note
 from vidops_plugins.middleware.jwt.keys import KeySource, key_source
 from vidops_plugins.middleware.jwt.keyset import Keys
 from vidops_plugins.middleware.jwt.options import Jwt
@@ -78,10 +79,16 @@ def build(options: Jwt, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            if is_known(scope):
+                await app(scope, receive, send)
+                return
             try:
                 token = find_token(scope, options.from_)
             except SeveralTokensError:
                 await _refuse(scope, send, 400, "several tokens in one request", error="invalid_request")
+                return
+            if token is None and options.optional:
+                await app(scope, receive, send)
                 return
             if token is None:
                 await _refuse(scope, send, 401, "no token: send Authorization: Bearer")
@@ -96,8 +103,7 @@ def build(options: Jwt, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]
                 detail = f"the token lacks {' '.join(sorted(missing))}"
                 await _refuse(scope, send, 403, detail, error="insufficient_scope", needed=scopes)
                 return
-            # Noted in the scope that came from outside, too: an access log may stand before this.
-            scope[USER] = known.user
+            note(scope, known.user, options)
             hidden = {} if options.forward else without_token(scope, options.from_)
             await app({**scope, **hidden}, receive, send)
 

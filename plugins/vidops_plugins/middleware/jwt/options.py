@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vidops.api import Duration, Options, PositiveDuration, SecretRef, Url
+from vidops_plugins.middleware.alternatives import Way
 
 Asymmetric = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448"
@@ -54,7 +55,7 @@ class TokenPlace(Options):
         return self
 
 
-class Jwt(Options):
+class Jwt(Way):
     """Lets through whoever has a valid JSON Web Token (401, 403)."""
 
     issuer: Text

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vidops.api import (
-    USER,
     ASGIApp,
     GatewayContext,
     Headers,
@@ -31,6 +30,7 @@ from vidops.api import (
     respond,
     respond_problem,
 )
+from vidops_plugins.middleware.alternatives import is_known, note
 from vidops_plugins.middleware.jwt.verify import claim, is_name, words
 from vidops_plugins.middleware.oidc.options import Oidc
 from vidops_plugins.middleware.oidc.provider import Grantee, LoginFailedError, Provider
@@ -65,12 +65,15 @@ class Login:
             if action in ("login", "callback", "logout"):
                 await self._act(action, scope, send)
                 return
+        if is_known(scope):
+            await app(scope, receive, send)
+            return
         session, fresh = await self._session(scope)
         if session is None:
-            await self._ask(scope, send)
+            await (app(scope, receive, send) if self._options.optional else self._ask(scope, send))
             return
-        # Noted in the scope that came from outside, too: an access log may stand before this.
-        scope[USER] = User(session["name"], frozenset(session["roles"]), session["claims"], "oidc")
+        user = User(session["name"], frozenset(session["roles"]), session["claims"], "oidc")
+        note(scope, user, self._options)
         headers = without_cookies(scope["headers"], PREFIX.encode())
         sending = self._with_cookie(send, session) if fresh else send
         await app({**scope, "headers": headers}, receive, sending)

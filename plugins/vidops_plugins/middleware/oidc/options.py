@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from vidops.api import Options, PositiveDuration, SecretRef, Url
+from vidops.api import PositiveDuration, SecretRef, Url
+from vidops_plugins.middleware.alternatives import Way
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Oidc(Options):
+class Oidc(Way):
     """Has browsers log in at an OpenID provider; others are answered 401."""
 
     issuer: Url
