@@ -16,10 +16,6 @@ from tests.plugins.identity.tokens import AUDIENCE, ISSUER, claims, key, public,
 KEY = "robot-key-0123456789"
 APIKEY, PASSWORD = f"X-API-Key: {KEY}\r\n", basic("ann", "correct horse")
 BEARER = f"Authorization: Bearer {sign(claims())}\r\n"
-    f"X-API-Key: {KEY}\r\n",
-    f"Authorization: Bearer {sign(claims())}\r\n",
-    basic("ann", "correct horse"),
-)
 
 
 @pytest.fixture
