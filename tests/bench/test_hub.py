@@ -9,6 +9,7 @@ import socket
 import statistics
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,43 @@ async def test_cpu_of_one_viewer_and_three_readers_of_every_frame(host: Host) ->
     assert sum(c["every"] for c in consumers) == 3
     assert all(c["lost"] == 0 for c in consumers)
     assert used < 0.15
+
+
+async def test_cpu_of_an_h264_camera_with_two_viewers_and_a_recorder(host: Host) -> None:
+    await host.camera("door", picture(host.layout, "door", size="640x480", codec="h264"))
+    pid = (await host.process("hub")).pid
+    where = f"unix:{host.layout.output_socket('door')}"
+    recorder = subprocess.Popen(
+        [*["ffmpeg", "-v", "error", "-nostdin", "-f", "matroska", "-i"], where, *["-c", "copy", "-f", "null", "-"]]
+    )
+    packets: list[int] = []
+    jpegs: list[int] = []
+    try:
+        host.client.subscribe_packets("door", lambda packet: packets.append(len(packet.data)))
+        host.client.subscribe("door", lambda frame: jpegs.append(len(frame.data)))
+        await until(_has(jpegs), "a frame", 20)
+        made = (await host.supervisor.state("derived.door.jpeg")).pid
+        before, made_before, seen, began = cpu(pid), cpu(made), len(jpegs), time.monotonic()
+        await asyncio.sleep(10)
+        took = time.monotonic() - began
+        used, encoding = (cpu(pid) - before) / took, (cpu(made) - made_before) / took
+        rate = (len(jpegs) - seen) / took
+    finally:
+        recorder.kill()
+        recorder.wait()
+    print(
+        f"\nhub, H.264 640x480 at {rate:.1f} fps, {statistics.mean(packets) / 1000:.1f} kB a frame, a viewer of it, one "
+        f"of JPEGs, one recorder: {used * 100:.1f}% of a core, {rss(pid) / 1e6:.0f} MB; the FFmpeg that makes JPEGs: "
+        f"{encoding * 100:.1f}%"
+    )
+    assert used < 0.15
+
+
+def _has(items: list[int]) -> Callable[[], Awaitable[object]]:
+    async def check() -> object:
+        return items
+
+    return check
 
 
 async def test_memory_of_ten_readers_that_never_read(host: Host) -> None:
