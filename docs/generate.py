@@ -6,6 +6,8 @@ the JSON Schema of stack files, so a page can be old but never wrong in its own 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,20 @@ PAGES = {"Match": "sources.md"} | dict.fromkeys(
 )
 TITLES = {"ScheduleOptions": "schedule", "RetentionOptions": "retention", "Encoding": "codec"}
 
+SHARED = (
+    "Metadata",
+    "StackSettings",
+    "Mode",
+    "OnDemandOptions",
+    "Loopback",
+    "Gateway",
+    "Route",
+    "TLS",
+    "SecretRef",
+)
+PLACES: dict[str, str] = {}
+"""Page and anchor of definitions that are a type's options."""
+
 Schema = Mapping[str, Any]
 
 
@@ -46,6 +62,7 @@ def pages() -> dict[str, str]:
     """Text by file name."""
     catalogue = load_catalogue()
     schema = json_schema(catalogue)
+    PLACES.update(_typed(schema))
     return {
         "cli.md": cli(),
         "settings.md": settings(),
@@ -56,6 +73,7 @@ def pages() -> dict[str, str]:
         "middleware.md": middleware(schema, catalogue),
         "handlers.md": handlers(schema, catalogue),
         "hooks.md": hooks(schema, catalogue),
+        "uploads.md": uploads(schema, catalogue),
     }
 
 
@@ -131,17 +149,6 @@ def settings() -> str:
 
 
 def stack_file(schema: Schema) -> str:
-    shared = (
-        "Metadata",
-        "StackSettings",
-        "Mode",
-        "OnDemandOptions",
-        "Loopback",
-        "Gateway",
-        "Route",
-        "TLS",
-        "SecretRef",
-    )
     parts = [
         f"# The stack file\n\n{NOTE}",
         "YAML, at most 1 MiB a file. `vidops check FILE` tells all mistakes at once; "
@@ -166,10 +173,37 @@ def stack_file(schema: Schema) -> str:
             ),
         ),
     ]
-    for name in shared:
-        parts.append(f"## {_title(name)}\n\n{schema['$defs'][name]['description']}\n")
+    for name in (*SHARED, *_others(schema)):
+        parts.append(f"## {_title(name)}\n\n{schema['$defs'][name].get('description', '')}\n")
         parts.append(_options(schema["$defs"][name]))
     return "\n".join(parts)
+
+
+def _others(schema: Schema) -> list[str]:
+    """Definitions that something refers to and that no page has a place for: nested options of plugins."""
+    referred = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
+    mine = (n for n in referred if n not in (*SHARED, *PAGES, *_typed(schema)) and "properties" in schema["$defs"][n])
+    return sorted(mine, key=_title)
+
+
+def _typed(schema: Schema) -> dict[str, str]:
+    """Definitions of a type's options, by the page and anchor that tell of it."""
+    found = {}
+    for page, arms in (
+        ("middleware.md", schema["$defs"]["Gateway"]["properties"]["chain"]["items"]),
+        ("handlers.md", schema["$defs"]["Route"]["properties"]["handler"]),
+    ):
+        for arm in arms.get("oneOf") or arms.get("anyOf") or [arms]:
+            name = arm.get("$ref", "").rpartition("/")[2]
+            kind = schema["$defs"].get(name, {}).get("properties", {}).get("type", {}).get("const")
+            if kind:
+                found[name] = f"{page}#{kind}"
+    for section in ("devices", "captures", "hooks", "uploads", "tenants"):
+        for arm in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema["properties"].get(section, {}))):
+            found.setdefault(arm, "")
+    for arm in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema["$defs"]["Loopback"]["properties"]["nodes"])):
+        found.setdefault(arm, "")
+    return found
 
 
 def _section(schema: Schema) -> Schema:
@@ -227,6 +261,15 @@ def hooks(schema: Schema, catalogue: Catalogue) -> str:
         "[how to be told](../how-to/be-told.md), with what is in an event.\n"
     )
     return _types("Hooks", intro, catalogue.hooks, _arms(entries, schema))
+
+
+def uploads(schema: Schema, catalogue: Catalogue) -> str:
+    entries = schema["properties"]["uploads"]["anyOf"][0]["additionalProperties"]
+    intro = (
+        "`type: <name>` in an entry of `uploads`: where finished recordings are copied to, each by a process of its own, "
+        "oldest first. Retention of a capture waits until every upload that its name fits has confirmed a file.\n"
+    )
+    return _types("Uploads", intro, catalogue.uploads, _arms(entries, schema))
 
 
 def nodes(schema: Schema, catalogue: Catalogue) -> str:
@@ -298,6 +341,8 @@ def words(schema: Schema) -> str:
         name = schema["$ref"].rpartition("/")[2]
         if name == "Variable":
             return ""
+        if place := PLACES.get(name):
+            return f"[{place.rpartition('#')[2]}]({place})"
         anchor = _title(name).lower().replace(" ", "-")
         page = PAGES.get(name, "stack-file.md")
         return f"[{_title(name)}]({page}#{anchor})"
