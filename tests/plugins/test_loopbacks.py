@@ -23,7 +23,7 @@ READS = [
         "-analyzeduration",
         "0",
     ),
-    *("-fpsprobesize", "0", "-probesize", "32", "-i", "unix:/run/v/out/door.sock"),
+    *("-copyts", "-fpsprobesize", "0", "-probesize", "32", "-start_at_zero", "-i", "unix:/run/v/out/door.sock"),
 ]
 
 
