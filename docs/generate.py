@@ -74,6 +74,7 @@ def pages() -> dict[str, str]:
         "handlers.md": handlers(schema, catalogue),
         "hooks.md": hooks(schema, catalogue),
         "uploads.md": uploads(schema, catalogue),
+        "tenants.md": tenants(schema, catalogue),
     }
 
 
@@ -261,6 +262,15 @@ def hooks(schema: Schema, catalogue: Catalogue) -> str:
         "[how to be told](../how-to/be-told.md), with what is in an event.\n"
     )
     return _types("Hooks", intro, catalogue.hooks, _arms(entries, schema))
+
+
+def tenants(schema: Schema, catalogue: Catalogue) -> str:
+    entries = schema["properties"]["tenants"]["anyOf"][0]["additionalProperties"]
+    intro = (
+        "`type: <name>` in an entry of `tenants`: a directory of tenants, and whose cameras are whose. The "
+        "[`tenant` middleware](middleware.md#tenant) asks it; [how to let only some in](../how-to/restrict-access.md).\n"
+    )
+    return _types("Directories of tenants", intro, catalogue.tenants, _arms(entries, schema))
 
 
 def uploads(schema: Schema, catalogue: Catalogue) -> str:

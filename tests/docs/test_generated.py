@@ -21,6 +21,7 @@ NAMES = (
     "settings.md",
     "sources.md",
     "stack-file.md",
+    "tenants.md",
     "uploads.md",
 )
 
