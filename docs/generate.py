@@ -199,11 +199,13 @@ def _typed(schema: Schema) -> dict[str, str]:
             kind = schema["$defs"].get(name, {}).get("properties", {}).get("type", {}).get("const")
             if kind:
                 found[name] = f"{page}#{kind}"
-    for section in ("devices", "captures", "hooks", "uploads", "tenants"):
-        for arm in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema["properties"].get(section, {}))):
-            found.setdefault(arm, "")
-    for arm in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema["$defs"]["Loopback"]["properties"]["nodes"])):
-        found.setdefault(arm, "")
+    sections = [
+        schema["properties"][name]["anyOf"][0] for name in ("devices", "captures", "hooks", "uploads", "tenants")
+    ]
+    for entries in (*sections, schema["$defs"]["Loopback"]["properties"]["nodes"]):
+        arms = entries["additionalProperties"]
+        for arm in arms.get("oneOf") or arms.get("anyOf") or [arms]:
+            found.setdefault(arm.get("$ref", "").rpartition("/")[2], "")
     return found
 
 
