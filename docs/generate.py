@@ -270,7 +270,8 @@ def tenants(schema: Schema, catalogue: Catalogue) -> str:
     entries = schema["properties"]["tenants"]["anyOf"][0]["additionalProperties"]
     intro = (
         "`type: <name>` in an entry of `tenants`: a directory of tenants, and whose cameras are whose. The "
-        "[`tenant` middleware](middleware.md#tenant) asks it; [how to let only some in](../how-to/restrict-access.md).\n"
+        "[`tenant` middleware](middleware.md#tenant) asks it; "
+        "[how to let only some in](../how-to/restrict-access.md).\n"
     )
     return _types("Directories of tenants", intro, catalogue.tenants, _arms(entries, schema))
 
@@ -278,8 +279,8 @@ def tenants(schema: Schema, catalogue: Catalogue) -> str:
 def uploads(schema: Schema, catalogue: Catalogue) -> str:
     entries = schema["properties"]["uploads"]["anyOf"][0]["additionalProperties"]
     intro = (
-        "`type: <name>` in an entry of `uploads`: where finished recordings are copied to, each by a process of its own, "
-        "oldest first. Retention of a capture waits until every upload that its name fits has confirmed a file.\n"
+        "`type: <name>` in an entry of `uploads`: where finished recordings are copied to, each by a process of its "
+        "own, oldest first. Retention of a capture waits until every upload that its name fits has confirmed a file.\n"
     )
     return _types("Uploads", intro, catalogue.uploads, _arms(entries, schema))
 

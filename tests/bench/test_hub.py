@@ -91,8 +91,8 @@ async def test_cpu_of_an_h264_camera_with_two_viewers_and_a_recorder(host: Host)
         recorder.kill()
         recorder.wait()
     print(
-        f"\nhub, H.264 640x480 at {rate:.1f} fps, {statistics.mean(packets) / 1000:.1f} kB a frame, a viewer of it, one "
-        f"of JPEGs, one recorder: {used * 100:.1f}% of a core, {rss(pid) / 1e6:.0f} MB; the FFmpeg that makes JPEGs: "
+        f"\nhub, H.264 640x480 at {rate:.1f} fps, {statistics.mean(packets) / 1000:.1f} kB a frame, one viewer, one "
+        f"of JPEGs, a recorder: {used * 100:.1f}% of a core, {rss(pid) / 1e6:.0f} MB; the FFmpeg that makes JPEGs: "
         f"{encoding * 100:.1f}%"
     )
     assert used < 0.15
