@@ -165,6 +165,12 @@ class Cameras(Protocol):
 
     def knows(self, camera: str) -> bool: ...
 
+    def watch(self) -> AsyncIterator[Mapping[str, Any]]:
+        """{"camera": state} for every camera now and at each change, {"removed": name}; for ever.
+
+        A slow reader gets the newest change of each camera. Ends with `aclose()`.
+        """
+
     def frames(self, camera: str, *, fps: float | None = None, width: int | None = None) -> AsyncIterator[Frame]:
         """Live frames: always the newest, skipping what the caller was too slow for.
 

@@ -55,6 +55,7 @@ class FedCameras:
         self.connected.set()
         self.known: dict[str, dict[str, Any]] = {n: {"name": n, "state": "Online", "viewers": 0} for n in names}
         self.subscriptions: list[FedSubscription] = []
+        self.changes: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
         self.sequence = 0
         self.shapes: list[tuple[str, dict[str, Any]]] = []
         """What was subscribed to, and how it was wanted."""
@@ -65,6 +66,21 @@ class FedCameras:
 
     def knows(self, camera: str) -> bool:
         return camera in self.known
+
+    async def watch(self) -> AsyncIterator[Mapping[str, Any]]:
+        for name in sorted(self.known):
+            yield {"camera": self.known[name]}
+        while True:
+            yield await self.changes.get()
+
+    def change(self, name: str, **state: Any) -> None:
+        """A camera's state is another now; without one, it is removed."""
+        if state:
+            self.known[name] = {"name": name, **state}
+            self.changes.put_nowait({"camera": self.known[name]})
+        else:
+            del self.known[name]
+            self.changes.put_nowait({"removed": name})
 
     def subscribe(
         self, camera: str, on_frame: Any, on_state: Any = None, on_gone: Any = None, **shape: Any

@@ -83,4 +83,4 @@ class Body:
 def _content_length(scope: Scope) -> int | None:
     """The announced size; None where there is none to read (HTTP parsers refuse a bad one before)."""
     value: Any = next((v for n, v in scope["headers"] if n == b"content-length"), None)
-    return int(value) if value is not None and value.isdigit() else None
+    return int(value[:20]) if value is not None and value.isdigit() else None

@@ -8,6 +8,7 @@ from vidops.api import HandlerType, hookimpl
 from vidops_plugins.handlers import (
     captures,
     console,
+    control,
     devices,
     health,
     recordings,
@@ -27,6 +28,7 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("devices", devices.Devices, devices.build, summary="The cameras and their states, as JSON."),
         HandlerType("recordings", recordings.Recordings, recordings.build, summary="Recordings: list and files."),
         HandlerType("captures", captures.Captures, captures.build, summary="What records; start and stop on demand."),
+        HandlerType("control", control.Control, control.build, summary="A WebSocket: cameras, commands."),
         HandlerType("registry", registry.Registry, registry.build, summary="Devices and what records them, as JSON."),
         HandlerType("status", status.Status, status.build, summary="What the control plane says, as JSON."),
         HandlerType("console", console.Console, console.build, summary="A page: live cameras, states, recordings."),

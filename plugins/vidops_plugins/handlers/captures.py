@@ -15,11 +15,11 @@ from vidops.api import (
     ASGIApp,
     GatewayContext,
     Options,
+    PermanentError,
     Receive,
     Scope,
     Send,
     TemporaryError,
-    VidopsError,
     may_do,
     respond_json,
     respond_problem,
@@ -67,21 +67,24 @@ async def _list(scope: Scope, send: Send, context: GatewayContext) -> None:
 
 
 async def _turn(scope: Scope, send: Send, context: GatewayContext, name: str, action: str) -> None:
-    """Start or stop an entry, which may be of several cameras: all of them have to be the asker's."""
+    try:
+        await respond_json(scope, send, dict(await turn(scope, context, name, action)))
+    except PermanentError as error:
+        status = {"UnknownCapture": 404, "Forbidden": 403}.get(error.reason, 409)
+        await respond_problem(scope, send, status, str(error), reason=error.reason)
+
+
+async def turn(scope: Scope, context: GatewayContext, name: str, action: str) -> Mapping[str, object]:
+    """Start or stop an entry, which may be of several cameras: all of them have to be the asker's.
+
+    Raises `PermanentError` (UnknownCapture, Forbidden, NotOnDemand), `TemporaryError` while no control plane answers.
+    """
     rows = [row for r in await _captures(context) if name in ((row := _row(r))["name"], row["name"].partition(".")[0])]
     if not rows or not all(may_do(scope, "recordings", row["camera"]) for row in rows):
-        await respond_problem(scope, send, 404, f"there is no capture {name[:100]!r}", reason="UnknownCapture")
-    elif not all(may_do(scope, "edits", row["camera"]) for row in rows):
-        await respond_problem(scope, send, 403, "you may look at this capture, and not turn it", reason="Forbidden")
-    else:
-        try:
-            answer = await context.control.post(f"/v1/captures/{name}/{action}", {})
-        except TemporaryError:
-            raise
-        except VidopsError as error:
-            await respond_problem(scope, send, 409, str(error), reason=getattr(error, "reason", ""))
-        else:
-            await respond_json(scope, send, dict(answer))
+        raise PermanentError(f"there is no capture {name[:100]!r}", reason="UnknownCapture")
+    if not all(may_do(scope, "edits", row["camera"]) for row in rows):
+        raise PermanentError("you may look at this capture, and not turn it", reason="Forbidden")
+    return await context.control.post(f"/v1/captures/{name}/{action}", {})
 
 
 async def _captures(context: GatewayContext) -> list[Mapping[str, Any]]:

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, Size, header, respond_problem
 
+MOST_DIGITS = 20
+"""Of a length; a longer one is larger than anything."""
+
 
 class Limits(Options):
     """Refuses larger bodies (413) and more requests at a time (503)."""
@@ -26,7 +29,9 @@ def build(options: Limits, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
             nonlocal running
             length = header(scope, b"content-length")
-            if length is not None and (not length.isdigit() or int(length) > options.max_body):
+            if length is not None and (
+                not length.isdigit() or len(length) > MOST_DIGITS or int(length) > options.max_body
+            ):
                 await respond_problem(scope, send, 413, f"the body is larger than {options.max_body} bytes")
                 return
             if options.max_concurrent is not None and running >= options.max_concurrent:

@@ -10,6 +10,17 @@ from pydantic import field_validator
 
 from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
 
+_OTHERS = (
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "authorization",
+    "cookie",
+)
 _PLAIN = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -26,6 +37,8 @@ class RequestId(Options):
     def _name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9-]+", value):
             raise ValueError("is not the name of a header field")
+        if value.lower() in _OTHERS:
+            raise ValueError(f"{value} says something else of a message")
         return value.lower()
 
 
