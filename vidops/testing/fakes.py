@@ -122,6 +122,12 @@ class FakeCameras:
     def knows(self, camera: str) -> bool:
         return camera in self._frames
 
+    async def watch(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Every camera once: nothing ever changes of them."""
+        for state in self.states():
+            yield {"camera": state}
+        await asyncio.Event().wait()
+
     async def frames(self, camera: str, *, fps: float | None = None, width: int | None = None) -> AsyncIterator[Frame]:
         if camera not in self._frames:
             raise PermanentError(f"there is no camera {camera!r}", reason="UnknownCamera")
