@@ -45,7 +45,7 @@ class CaptureDesk:
             await asyncio.to_thread(self._see_mount, self._layout().data_dir)
             if decided := engine.recorders.see_room(self._captures(), room):
                 log.warning("%s", decided)
-            if engine.recorders.due(engine.memory.good, engine.host.wanted):
+            if engine.captures_due():
                 await engine.ask("captures turn", captures=True)
 
     def _see_mount(self, directory: str) -> None:

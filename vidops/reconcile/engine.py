@@ -294,14 +294,18 @@ class Engine:
         failures = await self.applier.restore(r for r in self.memory.good if r.ref in self.memory.applied)
         self._remember_failures([*untouched.values(), *failures], self.memory.good)
 
+    def captures_due(self) -> list[Resource]:
+        """Captures in force that record and should not, or should and do not."""
+        return [r for r in self.recorders.due(self.memory.good, self.host.wanted) if r.ref in self.memory.applied]
+
     async def _turn_captures(self) -> None:
         """Start those that are to record now, stop those that are not any more."""
-        due = [r for r in self.recorders.due(self.memory.good, self.host.wanted) if r.ref in self.memory.applied]
-        turned = {r.ref for r in due}
-        others = [f for ref, f in self.memory.failures.items() if ref not in turned]
-        for resource in due:
-            self.healer.forget(resource.ref.program)
-        self._remember_failures([*others, *await self.applier.restore(due)], self.memory.good)
+        if due := self.captures_due():
+            turned = {r.ref for r in due}
+            others = [f for ref, f in self.memory.failures.items() if ref not in turned]
+            for resource in due:
+                self.healer.forget(resource.ref.program)
+            self._remember_failures([*others, *await self.applier.restore(due)], self.memory.good)
 
     async def preview(self, path: str) -> Plan:
         """What taking over `path` would do now; changes nothing."""

@@ -56,6 +56,9 @@ class Uploader:
         self.tell({"copied": self.copied, "waiting": waiting, "error": self.error})
 
     def _todo(self) -> list[tuple[Recording, str]]:
+        """Raises `TemporaryError` where the index was replaced: the next start opens the new one."""
+        if self.index.lost:
+            raise TemporaryError("the index of recordings is another", reason="IndexReplaced")
         try:
             found = self.index.unconfirmed(self.name, BATCH)
         except TemporaryError as error:
