@@ -39,6 +39,13 @@ def test_a_v4l2_camera_that_delivers_jpeg_is_passed_through() -> None:
     ]
 
 
+def test_a_v4l2_camera_that_delivers_h264_is_passed_through() -> None:
+    words = argv("v4l2", path="/dev/video0", mode={"input_format": "h264"})
+    assert words[words.index("-input_format") + 1] == "h264"
+    assert words[words.index("-c:v") + 1] == "copy"
+    assert words[words.index("-cluster_time_limit") + 1] == "0"
+
+
 def test_a_v4l2_camera_of_another_format_is_encoded_once() -> None:
     assert argv("v4l2", path="/dev/video0", mode={"input_format": "yuyv422", "framerate": 7.5}, quality=3) == [
         *(

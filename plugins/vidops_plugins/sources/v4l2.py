@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from vidops.api import Device, DeviceFacts, Program, SourceBuild, SourceContext
-from vidops_plugins.sources.command import DEFAULT_QUALITY, delivered, encoded
+from vidops_plugins.sources.command import DEFAULT_QUALITY, delivered, encoded, passed_on
 from vidops_plugins.sources.match import Match, describe, find
 
 COMPRESSED = ("mjpeg",)
 """Formats that are JPEG already and pass through untouched."""
+VIDEO = ("h264", "hevc")
+"""Formats that pass through to recordings and to viewers that take them; JPEGs are made when somebody wants them."""
 QUEUE = 8
 """Packets between the device's reader and the encoder: more would only be delay."""
 
@@ -86,4 +88,6 @@ def _program(options: V4L2, path: str, context: SourceContext) -> Program:
     stream = ffmpeg.input(path, f="v4l2", **asked)
     if mode.input_format in COMPRESSED:
         return delivered(stream, context, **{"c:v": "copy"})
+    if mode.input_format in VIDEO:
+        return passed_on(stream, context, **{"c:v": "copy"})
     return encoded(stream, context, quality=options.quality, chroma="yuv422p")
