@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidops.runtime.keeper import NUDGE, continued, least_gap
 from vidops.runtime.media import Media, inspect
 
 FRAGMENTED = ("-movflags", "+empty_moov+default_base_moof")
@@ -110,3 +111,26 @@ def test_a_hostile_file_is_given_up_in_time(tmp_path: Path) -> None:
     assert inspect(str(path)) is None
     assert time.monotonic() - begun < 5
     os.truncate(path, 0)
+
+
+@given(
+    st.lists(st.floats(-0.04, 0.04), min_size=20, max_size=400),
+    st.sampled_from([0.033, 0.1, 0.2]),
+)
+def test_files_of_a_run_follow_one_another_however_frames_jitter(jitter: list[float], interval: float) -> None:
+    """Files of a second each; how long one seems to be is off by its frames' jitter, in the same direction for long."""
+    before = 100.0 + interval / 2
+    for second, wrong in enumerate(sorted(jitter), start=101):
+        start = continued(float(second), before, interval)
+        assert abs(start - before) <= NUDGE + 1e-9 or abs(before - second) > least_gap(interval)
+        before = start + 1.0 + wrong * interval
+    assert abs(before - (101 + len(jitter))) <= least_gap(interval) + 1
+
+
+def test_what_is_missing_between_two_files_of_a_run_is_missing() -> None:
+    assert continued(105, 104.2, 0.1) == 105
+    assert continued(105, 104.99, 0.1) == 105
+    assert continued(105, 104.95, 0.1) == pytest.approx(104.96)
+    assert continued(105, 105.05, 0.1) == 105.05
+    assert continued(105, 105.2, 0.1) == pytest.approx(105.19)
+    assert continued(105, 109.0, 0.1) == 105

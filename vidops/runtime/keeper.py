@@ -27,6 +27,8 @@ from vidops.runtime.segments import CaptureFiles, Spooled, destination, playable
 
 NAMED_WITHIN = 1.0
 """Seconds that a segment may have begun after its name says, which counts whole ones."""
+NUDGE = 0.01
+"""Seconds that a file's begin is moved at most, towards where it must be by its name."""
 LEAST_GAP = 0.1
 """Seconds; less than that lies between two frames."""
 ABOUT = ".capture.json"
@@ -219,12 +221,13 @@ class Keeper:
         start, end = float(about.start), max(float(about.start), info.st_mtime)
         before = self._end_of(capture.name)
         if media is not None and capture.realtime:
-            follows = before is not None and before.run == about.run
-            latest = start + (media.interval if follows else NAMED_WITHIN)
-            start = min(max(start, before.end if before and follows else end - media.duration), latest)
+            if before is not None and before.run == about.run:
+                start = continued(start, before.end, media.interval)
+            else:
+                start = min(max(start, end - media.duration), start + NAMED_WITHIN)
             end = start + media.duration
         gap = start - before.end if before is not None and media is not None else 0.0
-        if media is None or gap < LEAST_GAP + 1.5 * media.interval:
+        if media is None or gap < least_gap(media.interval):
             gap = 0.0
         why = (self._why(capture.name, start - gap, start) or capture.sparse or "Restarted") if gap else ""
         frames, codec = (media.frames, media.codec) if media else (0, "")
@@ -281,6 +284,24 @@ class Keeper:
                             os.unlink(f"{spool}/{ABOUT}")
                             os.rmdir(spool)
         return found
+
+
+def least_gap(interval: float) -> float:
+    """Seconds from which on something is missing between two frames that should be `interval` apart."""
+    return LEAST_GAP + 1.5 * interval
+
+
+def continued(named: float, before: float, interval: float) -> float:
+    """When a file begins that follows one of the same run. `named`: the second of its name; `before`: the end of that.
+
+    Its first frame is the next one after the last of that, so it begins there, unless frames are missing. What small
+    mistakes add up to is taken back little by little, since the first frame comes within an interval of the second.
+    """
+    if not named - least_gap(interval) <= before <= named + least_gap(interval):
+        return named
+    if before < named:
+        return min(named, before + NUDGE)
+    return max(min(before, named + interval), before - NUDGE)
 
 
 def _owner(now: CaptureFiles, then: CaptureFiles) -> CaptureFiles:
