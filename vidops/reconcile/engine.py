@@ -29,7 +29,6 @@ from vidops.resources.specs import KINDS, CaptureSpec, LoopbackSpec
 from vidops.runtime.state import Revision
 
 log = logging.getLogger("vidops.reconcile")
-
 RETRY_FIRST, RETRY_CAP = 1.0, 30.0
 """Seconds between tries of steps that failed and may work later."""
 
@@ -383,9 +382,11 @@ class Engine:
         return getattr(self._spec_of(program), "restart", RestartPolicy())
 
     def _held(self, program: str) -> bool:
-        """Whether what it reads from is away: the hub, or its camera in it."""
+        """Whether what it reads from is away: the hub (whose end is heard of first), or its camera in it."""
         spec = self._spec_of(program)
-        return isinstance(spec, CaptureSpec | LoopbackSpec) and spec.camera not in self.host.cameras()
+        if isinstance(spec, CaptureSpec | LoopbackSpec):
+            return self.healer.at_work("hub") or spec.camera not in self.host.cameras()
+        return False
 
     def _spec_of(self, program: str) -> Spec | None:
         good = self.memory.good

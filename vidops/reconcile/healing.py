@@ -62,6 +62,11 @@ class Healer:
     def patient(self, program: str) -> Patient:
         return self.patients.setdefault(program, Patient())
 
+    def at_work(self, program: str) -> bool:
+        """Whether a program has ended and is being started again."""
+        patient = self.patients.get(program)
+        return patient is not None and patient.timer is not None
+
     def forget(self, program: str) -> None:
         """A new spec, or none: its past does not count any more."""
         patient = self.patients.pop(program, None)

@@ -9,7 +9,8 @@ from typing import Any
 
 from vidops.runtime.hubwire import LINE_LIMIT, WireError, decode_line, encode_line
 
-RETRY_FIRST, RETRY_MOST = 0.02, 0.5
+RETRY_FIRST, RETRY_MOST = 0.02, 0.1
+"""Seconds between tries while the hub is away: it is back within a second, and recorders wait for this."""
 
 
 class Watch:
