@@ -54,7 +54,7 @@ async def test_a_playlist_plays_across_files(vidops_host: Callable[..., Host], b
     rows = finished()[:3]
     page = await browser.new_page()
     await page.goto(f"http://127.0.0.1:{port}/")
-    uri = f"/rec?view=hls&camera=cam&from={rows[0]['start']}&to={rows[-1]['end'] - 0.01}"
+    uri = f"/rec?view=hls&camera=cam&from={rows[0]['start']}&to={rows[-1]['end'] - 0.05}"
     first = rows[0]["end"] - rows[0]["start"]
     async with asyncio.timeout(60):
         # Beyond the first file, and the border behind it.

@@ -78,7 +78,7 @@ def test_playlists_are_played_across_segments(host_and_web: tuple[Host, Web]) ->
     for capture in ("plays", "stream"):
         host.until(lambda capture=capture: len(web.rows(capture)) >= 3, timeout=40, what=f"three files of {capture}")
         rows = web.rows(capture)[:3]
-        begin, end = rows[0]["start"] + 0.01, rows[-1]["end"] - 0.01
+        begin, end = rows[0]["start"] + 0.05, rows[-1]["end"] - 0.05
         query = f"?view=hls&capture={capture}&from={begin}&to={end}"
         status, kind, text = web.ask(query)
         assert (status, kind) == (200, "application/vnd.apple.mpegurl")
