@@ -60,6 +60,6 @@ async def test_a_playlist_plays_across_files(vidops_host: Callable[..., Host], b
         # Beyond the first file, and the border behind it.
         shown = await page.evaluate(PLAY, [uri, first + 2.5])
     assert (shown["width"], shown["height"]) == (320, 180)
-    # Of the files; when the first of a run began is known less well than how long it is.
-    assert shown["duration"] == pytest.approx(sum(row["end"] - row["start"] for row in rows), abs=0.3)
+    # Of the files, each with or without its last frame; when the first of a run began is known less well.
+    assert shown["duration"] == pytest.approx(sum(row["end"] - row["start"] for row in rows), abs=0.5)
     await page.close()
