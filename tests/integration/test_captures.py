@@ -235,10 +235,12 @@ def test_stills_and_timelapse(vidops_host: Start) -> None:
     assert [int(row["start"]) % 2 for row in stills[:-1]] == [0] * (len(stills) - 1)
     lapse = host.until(lambda: f if len(f := finished(host, "lapse")) > 1 else None, timeout=30, what="a timelapse")
     video = probed(f"{host.layout.data_dir}/{lapse[0]['path']}")
-    assert (video["codec_name"], video["width"], int(video["nb_read_packets"])) == ("mjpeg", 320, 4)
+    assert (video["codec_name"], video["width"]) == ("mjpeg", 320)
+    # A moment that a busy machine misses is left out.
+    assert int(video["nb_read_packets"]) == lapse[0]["frames"]
+    assert lapse[0]["frames"] in (3, 4)
     # Four seconds of the world, shown in less than half of one.
     assert lapse[0]["end"] - lapse[0]["start"] == pytest.approx(3.5, abs=1)
-    assert finished(host, "lapse")[0]["frames"] == 4
     # Nobody watches: between two pictures, the camera may be closed. It makes nothing unhealthy.
     host.healthy()
 

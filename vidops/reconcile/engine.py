@@ -294,17 +294,18 @@ class Engine:
         self._remember_failures([*untouched.values(), *failures], self.memory.good)
 
     def captures_due(self) -> list[Resource]:
-        """Captures in force that record and should not, or should and do not."""
-        return [r for r in self.recorders.due(self.memory.good, self.host.wanted) if r.ref in self.memory.applied]
+        """Captures in force that record and should not, or should and do not; failed ones are tried again as such."""
+        due, memory = self.recorders.due(self.memory.good, self.host.wanted), self.memory
+        return [r for r in due if r.ref in memory.applied and r.ref not in memory.failures]
 
     async def _turn_captures(self) -> None:
         """Start those that are to record now, stop those that are not any more."""
         if due := self.captures_due():
-            turned = {r.ref for r in due}
-            others = [f for ref, f in self.memory.failures.items() if ref not in turned]
             for resource in due:
                 self.healer.forget(resource.ref.program)
-            self._remember_failures([*others, *await self.applier.restore(due)], self.memory.good)
+            self.memory.failures.update({f.ref: f for f in await self.applier.restore(due)})
+            if self.memory.failures and self._retry is None:
+                self._retry = asyncio.get_running_loop().call_later(RETRY_FIRST, self.want, "retry")
 
     async def preview(self, path: str) -> Plan:
         """What taking over `path` would do now; changes nothing."""
