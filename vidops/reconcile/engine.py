@@ -295,8 +295,8 @@ class Engine:
 
     def captures_due(self) -> list[Resource]:
         """Captures in force that record and should not, or should and do not; failed ones are tried again as such."""
-        due, memory = self.recorders.due(self.memory.good, self.host.wanted), self.memory
-        return [r for r in due if r.ref in memory.applied and r.ref not in memory.failures]
+        mine = self.memory.applied.keys() - self.memory.failures.keys()
+        return [r for r in self.recorders.due(self.memory.good, self.host.wanted) if r.ref in mine]
 
     async def _turn_captures(self) -> None:
         """Start those that are to record now, stop those that are not any more."""
