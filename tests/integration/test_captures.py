@@ -238,9 +238,9 @@ def test_stills_and_timelapse(vidops_host: Start) -> None:
     assert (video["codec_name"], video["width"]) == ("mjpeg", 320)
     # A moment that a busy machine misses is left out.
     assert int(video["nb_read_packets"]) == lapse[0]["frames"]
-    assert lapse[0]["frames"] in (3, 4)
-    # Four seconds of the world, shown in less than half of one.
-    assert lapse[0]["end"] - lapse[0]["start"] == pytest.approx(3.5, abs=1)
+    assert 2 <= lapse[0]["frames"] <= 4
+    # Some seconds of the world, a picture each, shown in less than half of one.
+    assert lapse[0]["frames"] - 1.5 < lapse[0]["end"] - lapse[0]["start"] < 4.5
     # Nobody watches: between two pictures, the camera may be closed. It makes nothing unhealthy.
     host.healthy()
 

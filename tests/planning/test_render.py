@@ -94,13 +94,14 @@ def test_a_spec_holds_references_and_no_placeholders() -> None:
         secret_env={"TOKEN": SecretRef(env="CAMERA_TOKEN")},
         directories=("/srv/x",),
     )
-    text = program_spec("capture.x", program, owner="o", fingerprint="f", python="/py", ffmpeg="/ff")
+    text = program_spec("capture.x", program, owner="o", fingerprint="f", python="/py", ffmpeg="/ff", mounts="/run/m")
     assert json.loads(text) == {
         "program": "capture.x",
         "argv": ["/ff", "-i", "@ffmpeg@", "@run@"],
         "env": {"A": '%;#"\n'},
         "secret_env": {"TOKEN": {"env": "CAMERA_TOKEN"}},
         "directories": ["/srv/x"],
+        "mounts": "/run/m",
         "loopback_device": "",
         "owner": "o",
         "fingerprint": "f",

@@ -149,6 +149,22 @@ def test_directories_are_made_for_the_owner_alone(tmp_path: Path) -> None:
     assert "cannot make the directory" in result.stderr
 
 
+def test_no_directory_is_made_below_a_disk_that_is_away(tmp_path: Path) -> None:
+    """What is written there would be hidden when the disk comes back, and fill another one until then."""
+    spool, mounts = tmp_path / "data" / ".spool", tmp_path / "mounts.json"
+    where: dict[str, Any] = {"directories": [str(spool)], "mounts": str(mounts)}
+    mounts.write_text(json.dumps([str(tmp_path / "data")]))
+    result = run(tmp_path, **where)
+    assert result.returncode == 75
+    assert f"the disk of {tmp_path}/data is not mounted" in result.stderr
+    assert not spool.parent.exists()
+    # Mount points are mounted, other directories are nobody's business, and no list is no disk.
+    for known in ('["/proc"]', f'["{tmp_path}/dat"]', "[]"):
+        mounts.write_text(known)
+        assert run(tmp_path, **where).returncode == 0
+    assert run(tmp_path, **where | {"mounts": ""}).returncode == 0
+
+
 def test_the_run_id_names_this_very_process(tmp_path: Path) -> None:
     code = "import sys, os; print(sys.argv[1], os.getpid()); sys.stdin.read()"
     first = run(tmp_path, argv=[sys.executable, "-c", code, "@run@-@run@"]).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from vidops.reconcile.engine import Engine
 from vidops.reconcile.recorders import Room
 from vidops.resources.layout import Layout
 from vidops.resources.specs import CaptureSpec
-from vidops.runtime.files import free_bytes, total_bytes
+from vidops.runtime.files import free_bytes, total_bytes, write_if_changed
 from vidops.runtime.index import RecordingsIndex
 from vidops.runtime.retention import delete
 from vidops.runtime.state import State
@@ -34,6 +35,7 @@ class CaptureDesk:
         self._layout = layout
         engine.recorders.asked = state.asked()
         self._mounts = state.mounts()
+        self._tell_programs()
         self._see_mount(layout().data_dir)
 
     async def run(self) -> None:
@@ -55,10 +57,16 @@ class CaptureDesk:
             self._mounts.add(directory)
             with contextlib.suppress(VidopsError):
                 self._state.remember_mount(directory)
+            self._tell_programs()
         gone = directory in self._mounts and not mounted
         if gone != recorders.disk_gone:
             recorders.disk_gone = gone
             log.warning("%s is %s", directory, "not mounted any more: recordings stop" if gone else "mounted again")
+
+    def _tell_programs(self) -> None:
+        """A recorder that starts before anybody here saw the disk go must not make its directories below."""
+        with contextlib.suppress(OSError):
+            write_if_changed(self._layout().mounts_file, json.dumps(sorted(self._mounts)))
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Each with `name, entry, camera, on_demand, records`, and `reason, message, until` where it does not."""

@@ -107,8 +107,11 @@ stdout_logfile_backups=1
 """
 
 
-def program_spec(name: str, program: Program, *, owner: str, fingerprint: str, python: str, ffmpeg: str) -> str:
-    """What the exec shim reads. `python` and `ffmpeg` replace their placeholders at the front of the argv.
+def program_spec(
+    name: str, program: Program, *, owner: str, fingerprint: str, python: str, ffmpeg: str, mounts: str = ""
+) -> str:
+    """What the exec shim reads. `python` and `ffmpeg` replace their placeholders at the front of the argv; `mounts`:
+    the file that says which disks must be there before directories are made.
 
     Raises `PermanentError` where there is nothing to execute.
     """
@@ -123,6 +126,7 @@ def program_spec(name: str, program: Program, *, owner: str, fingerprint: str, p
             variable: reference.model_dump(exclude_none=True) for variable, reference in program.secret_env.items()
         },
         "directories": list(program.directories),
+        "mounts": mounts,
         "loopback_device": program.loopback_device,
         "owner": owner,
         "fingerprint": fingerprint,

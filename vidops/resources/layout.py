@@ -68,6 +68,11 @@ class Layout:
         return f"{self.run_dir}/uploads/{name}.json"
 
     @property
+    def mounts_file(self) -> str:
+        """JSON: the data directories that something was mounted on, which are not to be filled without it."""
+        return f"{self.run_dir}/mounts.json"
+
+    @property
     def database(self) -> str:
         return f"{self.state_dir}/state.db"
 

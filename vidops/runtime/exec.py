@@ -6,10 +6,11 @@ vidops, so it imports as little as it can and nothing of vidops; about 20 ms on 
 
 The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"file"|"credential": ...}},
 "secret_input": {"text", "values": {NAME: reference}} or not there, "directories": [...],
-"loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
+"mounts": path or "", "loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
 are read here, at the last moment, into the environment of the one process that needs them.
 
-Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 127 (no such program), 126 (not executable).
+Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 75 (EX_TEMPFAIL: the disk is away), 127 (no such program),
+126 (not executable).
 Sources: prctl(2) PR_SET_PDEATHSIG, proc(5), systemd.exec(5) on credentials, sysexits(3).
 """
 
@@ -21,6 +22,7 @@ import signal
 import sys
 
 EX_CONFIG = 78
+EX_TEMPFAIL = 75
 PR_SET_PDEATHSIG = 1
 VIDIOC_QUERYCAP = 0x80685600
 VIDIOC_STREAMON = 0x40045612
@@ -124,6 +126,22 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def disk_away(directory: str, mounts: str) -> str:
+    """The mount point that a directory lies below and that nothing is mounted on now; empty where all is well.
+
+    `mounts`: a JSON file with a list of mount points. Without it nothing is known to be mounted.
+    """
+    try:
+        with open(mounts, encoding="utf-8") as file:
+            known = json.load(file)
+    except FileNotFoundError:
+        return ""
+    for mount in known:
+        if f"{directory}/".startswith(f"{mount}/") and not os.path.ismount(os.path.realpath(mount)):
+            return str(mount)
+    return ""
+
+
 def ready_for_writer(device: str) -> None:
     """Make a v4l2loopback device take a writer again. Whatever goes wrong is for the writer itself to say.
 
@@ -203,6 +221,7 @@ def main(path: str) -> None:
         env.update(spec["env"])
         secrets = spec["secret_env"].items()
         directories = spec["directories"]
+        mounts = spec.get("mounts", "")
         loopback_device = spec.get("loopback_device", "")
         hidden = spec.get("secret_input")
         own = {"OWNER": spec["owner"], "FINGERPRINT": spec["fingerprint"], "PROGRAM": spec["program"]}
@@ -218,6 +237,8 @@ def main(path: str) -> None:
         argv = [argument.replace("@secret_input@", place) for argument in argv]
     env.update({f"VIDOPS_{name}": value for name, value in own.items()})
     for directory in directories:
+        if away := disk_away(directory, mounts):
+            raise Refused(f"the disk of {away} is not mounted: mount it, and this goes on", EX_TEMPFAIL)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         except OSError as error:

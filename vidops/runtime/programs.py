@@ -57,6 +57,7 @@ def write_program(layout: Layout, name: str, program: Program, fingerprint: str)
         fingerprint=fingerprint,
         python=sys.executable,
         ffmpeg=find_ffmpeg() if program.argv[:1] == (FFMPEG,) else "",
+        mounts=layout.mounts_file,
     )
     changed = write_if_changed(layout.spec_file(name), spec)
     return write_if_changed(layout.program_file(name), conf) or changed
