@@ -9,8 +9,8 @@ The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"
 "mounts": path or "", "loopback_device": path or "", "owner": token, "fingerprint": hex}. Secrets are references: they
 are read here, at the last moment, into the environment of the one process that needs them.
 
-Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 75 (EX_TEMPFAIL: the disk is away), 127 (no such program),
-126 (not executable).
+Exit codes, where it cannot: 78 (EX_CONFIG: bad spec, missing secret), 75 (EX_TEMPFAIL: the disk is away),
+127 (no such program), 126 (not executable).
 Sources: prctl(2) PR_SET_PDEATHSIG, proc(5), systemd.exec(5) on credentials, sysexits(3).
 """
 
