@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -92,6 +93,26 @@ def test_nothing_passes_with_garbage_between_its_segments(at: int, junk: bytes) 
     pieces.insert(at, junk)
     with pytest.raises(BadImageError):
         check(b"".join(pieces))
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\0", b"\xd0", b"\xd9", b"x"])).map(b"".join))
+def test_a_scan_ends_at_its_first_marker(more: bytes) -> None:
+    begun = jpeg()[:-2]
+    first = re.search(rb"\xff+[^\x00\xff\xd0-\xd7]", more + b"\xff\xd9")
+    assert first is not None
+    if first[0].endswith(b"\xd9"):
+        assert check(begun + more + b"\xff\xd9").data == begun + (more + b"\xff\xd9")[: first.end()]
+    else:
+        with pytest.raises(BadImageError):
+            check(begun + more + b"\xff\xd9")
+
+
+def test_many_fill_bytes_take_linear_time() -> None:
+    """Else a camera could stop the hub: a quadratic search would take hours here."""
+    begun = jpeg()[:-2] + (b"\xff" * 1_000_000 + b"\0") * 2
+    assert check(begun + b"\xff\xd9").data == begun + b"\xff\xd9"
+    with pytest.raises(BadImageError, match="cut off"):
+        check(begun + b"\xff" * 1_000_000)
 
 
 @given(st.data())

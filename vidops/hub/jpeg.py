@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 _START = b"\xff\xd8"
 _EOI = 0xD9
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""The next marker in a scan's data, where FF00 is a byte FF and FFD0 to FFD7 are restarts (B.1.1.2)."""
+_AFTER_FF = re.compile(rb"\xff[^\x00\xd0-\xd7]")
+"""In a scan's data, FF00 is a byte FF, and FFD0 to FFD7 are restarts (B.1.1.2). What is searched for begins with a
+literal: that takes a twentieth of the time of `\\xff+`."""
+_NOT_FILL = re.compile(rb"[^\xff]")
 _NO_FRAME_HEADER = (0xC4, 0xC8, 0xCC)
 """Markers among SOF0..SOF15 that are none: DHT, JPG, DAC."""
 _SCAN = 0xDA
+_IN_SCAN = frozenset({b"\0", *(bytes([m]) for m in range(0xD0, 0xD8))})
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 MOST_PIXELS = 1 << 27
 """Above this a few bytes would make every viewer ask for gigabytes."""
@@ -90,10 +93,15 @@ def _scanned(data: bytes, at: int, segment: bytes) -> int:
     """Where the data of a scan with this header (B.2.3) ends."""
     if len(segment) < 6 or len(segment) != 4 + 2 * segment[0]:
         raise BadImageError("Malformed", "the header of a scan is not as long as it says")
-    found = _END_OF_SCAN.search(data, at)
-    if found is None:
-        raise BadImageError("CutOff", "it is cut off")
-    return found.start()
+    while found := _AFTER_FF.search(data, at):
+        # A run of fill bytes is passed over as a whole: from each of its bytes on, it would take quadratic time.
+        behind = _NOT_FILL.search(data, found.start())
+        if behind is None:
+            break
+        if behind[0] not in _IN_SCAN:
+            return found.start()
+        at = behind.end()
+    raise BadImageError("CutOff", "it is cut off")
 
 
 def _size(segment: bytes) -> tuple[int, int]:
