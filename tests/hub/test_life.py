@@ -257,6 +257,30 @@ async def test_a_removed_camera_ends_its_viewers_and_its_source(host: Host) -> N
     assert (await host.client.snapshot("door")).data
 
 
+async def test_a_hub_that_comes_back_opens_what_was_open_ahead_of_its_readers(host: Host) -> None:
+    for name in ("door", "yard"):
+        await host.camera(name, picture(host.layout, name), on_demand={"close_after": 5.0})
+    for name in ("door", "yard"):
+        await host.client.snapshot(name)
+    # One was closed as nobody reads it, one is open.
+    await host.client.remove("yard")
+    await host.camera("yard", picture(host.layout, "yard"), on_demand={"close_after": 5.0})
+    await host.until_state("yard", "Idle")
+    await host.until_state("door", "Online")
+    hub = await host.process("hub")
+    os.kill(hub.pid, signal.SIGKILL)
+
+    async def ended() -> bool:
+        return (await host.process("hub")).stopped and (await host.process("source.door")).stopped
+
+    await until(ended, "the source ends with its hub")
+    await host.supervisor.start("hub")
+    await host.until_state("door", "Online")
+    assert (await host.state("yard"))["state"] == "Idle"
+    # Nobody came.
+    await host.until_state("door", "Idle")
+
+
 async def test_one_bad_camera_file_is_that_cameras_failure_alone(host: Host) -> None:
     await host.camera("door", picture(host.layout, "door"), on_demand=None)
     Path(host.layout.camera_file("bad")).write_text('{"name": "bad", "program": 7}')

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import resource
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,10 @@ TELL_EVERY = 1.0
 """Seconds between news of counters; a change of state is told at once."""
 STOP_TIMEOUT = 20.0
 """Seconds to wait for a source's end, its kill included, before a request is answered that it takes longer."""
+
+
+JUST_NOW = 10.0
+"""Seconds in which a hub comes back for the cameras that were open to be opened again ahead of their readers."""
 
 
 class Hub:
@@ -107,6 +112,8 @@ class Hub:
                 log.warning("camera %s cannot be served: %s", name, error)
                 continue
             camera.apply(rules, document.description if document else {})
+            if inventory is not None and _was_open(inventory, name, time.time()):
+                camera.source.readers_return()
         self._clear_sockets()
         for program, state in (inventory or {}).items():
             kind, _, name = program.partition(".")
@@ -256,6 +263,12 @@ class Hub:
 def _runs(inventory: Mapping[str, ProcessState], name: str) -> bool:
     state = inventory.get(f"source.{name}")
     return state is not None and not state.stopped
+
+
+def _was_open(inventory: Mapping[str, ProcessState], name: str, now: float) -> bool:
+    """Whether a source runs, or ended by itself just now, as it does when its hub does; not one that was stopped."""
+    state = inventory.get(f"source.{name}")
+    return state is not None and (state.running or (state.state == "EXITED" and 0 <= now - state.since < JUST_NOW))
 
 
 def _resident() -> int:

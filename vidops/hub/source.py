@@ -68,6 +68,11 @@ class Source:
         self._become(lifecycle.demanded(self.rules, self.life, time.monotonic(), consumers=consumers))
         self._wake.set()
 
+    def readers_return(self) -> None:
+        """Its readers lost their hub and come again: it is opened ahead of them, as long as it would stay open."""
+        self.demand(1)
+        self.demand(0)
+
     def assume_running(self) -> None:
         """One from before the hub's start may be there: it is stopped first."""
         self._become(lifecycle.uncertain(self.life, f"source.{self.name}"))
