@@ -19,6 +19,9 @@ T = TypeVar("T")
 HTTP_PORT = 8080
 """The guest's port that is forwarded besides ssh: where the lab's stack binds its gateway."""
 
+SMALL_DISK_BYTES = 64 * 1024 * 1024
+"""A second disk, /dev/vdb: to be filled and slowed down."""
+
 BOOT_SECONDS = 240.0
 """Deadline for ssh to answer. It takes 20 to 40 s; other work on the machine may slow it several times."""
 
@@ -50,6 +53,8 @@ class Guest:
         self.console = directory / "console.log"
         # Unix sockets live here: pytest's own directories have longer paths than a socket may have.
         self._sockets = tempfile.TemporaryDirectory(prefix="lab-")
+        self._control = Path(self._sockets.name) / "qmp"
+        self._small_disk = directory / "small.raw"
         self._ssh: Ssh | None = None
         self.http_port = 0
         """Host port of the guest's HTTP_PORT; another one after each start."""
@@ -64,7 +69,9 @@ class Guest:
                 ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self._overlay],
                 check=True,
             )
-        control = Path(self._sockets.name) / "qmp"
+        with self._small_disk.open("ab") as file:
+            file.truncate(SMALL_DISK_BYTES)
+        control = self._control
         control.unlink(missing_ok=True)
         with (self._directory / "qemu.log").open("ab") as log:
             self._qemu = subprocess.Popen(self._argv(control), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -91,6 +98,7 @@ class Guest:
             self.power_cut()
         self._sockets.cleanup()
         self._overlay.unlink(missing_ok=True)
+        self._small_disk.unlink(missing_ok=True)
 
     @property
     def running(self) -> bool:
@@ -128,6 +136,13 @@ class Guest:
         """Bring them back, as a replug does: perhaps under other numbers."""
         self.run("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
 
+    # Disks
+
+    def slow_disk(self, bytes_per_second: int) -> None:
+        """Let the small disk take so much and no more, as a worn card does; 0: as fast as it can."""
+        rates = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+        qmp.ask(self._control, "block_set_io_throttle", {"device": "small", "bps": bytes_per_second, **rates})
+
     # What to show of a failure
 
     def report(self) -> str:
@@ -155,6 +170,7 @@ class Guest:
             *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
             *("-append", "root=/dev/vda rw console=ttyS0 quiet mitigations=off"),
             *("-drive", f"file={self._overlay},if=virtio,format=qcow2"),
+            *("-drive", f"file={self._small_disk},if=virtio,format=raw,id=small"),
             *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net"),
             *("-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"),
             *("-qmp", f"unix:{control},server=on,wait=off"),
