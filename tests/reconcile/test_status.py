@@ -30,6 +30,8 @@ CASES: list[tuple[Resource, dict[str, Any], Health, str]] = [
     (hub(), {"process": ENDED}, Health.PROGRESSING, "Restarting"),
     (hub(), {"process": None}, Health.PROGRESSING, "Restarting"),
     (gateway(), {"process": ENDED, "backoff": Backoff(failures=9)}, Health.DEGRADED, "CrashLoop"),
+    (gateway(), {"process": RUNNING}, Health.HEALTHY, "Running"),
+    (gateway(), {"process": RUNNING, "begun": False}, Health.PROGRESSING, "Starting"),
     (source(), {"camera": None}, Health.PROGRESSING, "HubUnknown"),
     (source(), {"camera": {"state": "Idle", "reason": "Idle"}}, Health.HEALTHY, "Idle"),
     (source(), {"camera": ONLINE}, Health.HEALTHY, "Online"),

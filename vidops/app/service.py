@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from vidops.app.adapters import DiskFiles, DiskPrograms, Gateways, last_words, upload_report
+from vidops.app.answers import Answers
 from vidops.app.captures import CaptureDesk
 from vidops.app.footage import Footage
 from vidops.app.hooks import EventHooks, tell_of_camera
@@ -49,9 +50,7 @@ log = logging.getLogger("vidops")
 
 OBSERVE_EVERY = 1.0
 CHECK_EVERY = 5.0
-"""Seconds between looks for what no event told of, and between questions to gateways and hub."""
-PATIENCE = 3
-"""Questions in a row without an answer before a process counts as hung and is killed."""
+"""Seconds between looks for what no event told of."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -68,7 +67,6 @@ class Service:
         self.asked = self.adopted = self.begun = False
         self.lost = asyncio.Event()
         """supervisord is gone."""
-        self.unanswered: dict[str, int] = {}
         self.supervisor_pid = 0
 
     def _assemble(self) -> None:
@@ -114,11 +112,14 @@ class Service:
             scan=self.devices.scan,
         )
         self.desk = CaptureDesk(self.engine, self.state, self._data_layout)
-        self.consumed: dict[int, int] = {}
         self.turns: list[tuple[Ref, Status, Status]] = []
         self.observer = Observer(
-            self.engine, lambda pid: self.consumed.get(pid, 0), lambda *turn: self.turns.append(turn)
+            self.engine,
+            lambda pid: self.answers.consumed.get(pid, 0),
+            lambda *turn: self.turns.append(turn),
+            lambda program: self.answers.serving.get(program, 0),
         )
+        self.answers = Answers(self.engine, self.hub, self.observer)
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -164,7 +165,8 @@ class Service:
                         self._observe,
                         self._watch_devices,
                         self._check,
-                        self._ask_all,
+                        self.answers.ask,
+                        self.answers.await_gateways,
                         self._revive,
                         self.desk.run,
                     )
@@ -284,42 +286,6 @@ class Service:
                 await self.engine.healer.check()
                 await self.observer.resync()
             await self.engine.settle()
-
-    async def _ask_all(self) -> None:
-        """Processes that live and do not answer."""
-        while True:
-            await asyncio.sleep(CHECK_EVERY)
-            gateways = [r for r in self.engine.memory.good if r.ref.kind == "gateway"]
-            questions = [partial(self.host.gateway, r.ref.name, {"op": "status"}) for r in gateways]
-            await asyncio.gather(
-                self._ask("hub", self._hub_status),
-                *(self._ask(r.ref.program, q) for r, q in zip(gateways, questions, strict=True)),
-            )
-
-    async def _hub_status(self) -> Mapping[str, Any]:
-        status = await self.hub.status()
-        self.consumed = {int(c["pid"]): int(c["frames"]) for c in status.get("consumers", ())}
-        return status
-
-    async def _ask(self, program: str, question: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]]) -> None:
-        """Liveness by answer: who runs and does not answer several times in a row is killed, and so healed."""
-        try:
-            async with asyncio.timeout(CHECK_EVERY):
-                await question()
-        except (TemporaryError, TimeoutError):
-            state = self.observer.states.get(program)
-            if state is None or not state.running:
-                self.unanswered.pop(program, None)
-                return
-            count = self.unanswered.get(program, 0) + 1
-            self.unanswered[program] = count
-            if count >= PATIENCE:
-                log.warning("%s (pid %d) runs and does not answer: it is killed", program, state.pid)
-                self.unanswered.pop(program)
-                with contextlib.suppress(VidopsError):
-                    await self.supervisor.signal(program, "KILL")
-        else:
-            self.unanswered.pop(program, None)
 
     # -- what the control API asks (control.server.Control) -----------------------------------------------------
 

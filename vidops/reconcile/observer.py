@@ -14,7 +14,7 @@ from vidops.reconcile.engine import Engine
 from vidops.reconcile.status import Seen, overall, status_of, to_json
 from vidops.resources.conditions import Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
-from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
+from vidops.resources.specs import CaptureSpec, GatewaySpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
 
 UNKNOWN = Status()
 ON_ITS_WAY = ("Pending", "Starting", "Restarting", "CameraStarting")
@@ -37,11 +37,13 @@ class Progress:
 @dataclass
 class Observer:
     """Holds what was observed last. `consumed(pid)`: frames that the hub delivered to a process so far.
-    `turned(ref, before, after)` is told of every change of health or reason."""
+    `turned(ref, before, after)` is told of every change of health or reason. `serving(program)`: the pid of a gateway
+    that has answered; 0 before."""
 
     engine: Engine
     consumed: Callable[[int], int]
     turned: Callable[[Ref, Status, Status], None]
+    serving: Callable[[str], int]
     states: dict[str, ProcessState] = field(default_factory=dict)
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
@@ -115,6 +117,8 @@ class Observer:
             error=patient.error if patient else "",
             failure=failure,
         )
+        if isinstance(spec, GatewaySpec):
+            return replace(seen, begun=process is not None and self.serving(ref.program) == process.pid)
         if isinstance(spec, UploadSpec):
             return replace(seen, facts=self.engine.host.upload_report(ref.name))
         if isinstance(spec, CaptureSpec | LoopbackSpec):

@@ -13,7 +13,7 @@ from vidops.reconcile.apply import Failure
 from vidops.resources.conditions import Condition, Health, Status, Sync
 from vidops.resources.resource import JSON, Ref, Resource
 from vidops.resources.restart import Backoff, RestartPolicy
-from vidops.resources.specs import CaptureSpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
+from vidops.resources.specs import CaptureSpec, GatewaySpec, HookSpec, LoopbackSpec, SourceSpec, UploadSpec
 
 HEALTH_OF_CAMERA = {
     "Idle": Health.HEALTHY,
@@ -89,6 +89,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
         if seen.backoff.crash_looping(policy):
             return Health.DEGRADED, "CrashLoop", f"{text}; {seen.backoff.failures} failures in a row"
         return Health.PROGRESSING, "Restarting", text
+    if isinstance(spec, GatewaySpec) and not seen.begun:
+        return Health.PROGRESSING, "Starting", "it runs and does not serve yet"
     if isinstance(spec, UploadSpec) and seen.facts.get("error"):
         return Health.DEGRADED, "NotUploaded", str(seen.facts["error"])
     if isinstance(spec, CaptureSpec | LoopbackSpec):

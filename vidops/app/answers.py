@@ -1,0 +1,90 @@
+"""Who runs, and does it answer? A gateway serves once it does; who no longer does is killed, and so healed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from vidops.errors import TemporaryError, VidopsError
+from vidops.reconcile.engine import Engine
+from vidops.reconcile.observer import Observer
+from vidops.resources.resource import Resource
+from vidops.runtime.hubclient import HubClient
+
+log = logging.getLogger("vidops")
+
+ASK_EVERY = 5.0
+AWAIT_EVERY = 0.2
+"""Seconds between questions to those that answered before, and to a gateway that has not yet."""
+PATIENCE = 3
+"""Questions in a row that a process may leave unanswered."""
+
+
+class Answers:
+    """`consumed`: frames that the hub delivered to each process; `serving`: by program, the pid of each gateway that
+    has answered."""
+
+    def __init__(self, engine: Engine, hub: HubClient, observer: Observer) -> None:
+        self.consumed: dict[int, int] = {}
+        self.serving: dict[str, int] = {}
+        self._engine = engine
+        self._hub = hub
+        self._observer = observer
+        self._unanswered: dict[str, int] = {}
+
+    async def ask(self) -> None:
+        """For ever: processes that live and do not answer."""
+        while True:
+            await asyncio.sleep(ASK_EVERY)
+            await asyncio.gather(
+                self._ask("hub", self._hub_status),
+                *(self._ask(r.ref.program, partial(self._gateway_status, r)) for r in self._gateways()),
+            )
+
+    async def await_gateways(self) -> None:
+        """For ever: a process that runs is not yet one that serves. A new one is asked until it answers."""
+        while True:
+            await asyncio.sleep(AWAIT_EVERY)
+            for resource in self._gateways():
+                program = resource.ref.program
+                state = self._observer.states.get(program)
+                if state is None or not state.running or self.serving.get(program) == state.pid:
+                    continue
+                with contextlib.suppress(TemporaryError, TimeoutError):
+                    async with asyncio.timeout(1):
+                        await self._gateway_status(resource)
+                    self.serving[program] = state.pid
+
+    def _gateways(self) -> Iterator[Resource]:
+        return (r for r in self._engine.memory.good if r.ref.kind == "gateway")
+
+    async def _gateway_status(self, resource: Resource) -> Mapping[str, Any]:
+        return await self._engine.host.gateway(resource.ref.name, {"op": "status"})
+
+    async def _hub_status(self) -> Mapping[str, Any]:
+        status = await self._hub.status()
+        self.consumed = {int(c["pid"]): int(c["frames"]) for c in status.get("consumers", ())}
+        return status
+
+    async def _ask(self, program: str, question: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]]) -> None:
+        try:
+            async with asyncio.timeout(ASK_EVERY):
+                await question()
+        except (TemporaryError, TimeoutError):
+            state = self._observer.states.get(program)
+            if state is None or not state.running:
+                self._unanswered.pop(program, None)
+                return
+            count = self._unanswered.get(program, 0) + 1
+            self._unanswered[program] = count
+            if count >= PATIENCE:
+                log.warning("%s (pid %d) runs and does not answer: it is killed", program, state.pid)
+                self._unanswered.pop(program)
+                with contextlib.suppress(VidopsError):
+                    await self._engine.host.processes.signal(program, "KILL")
+        else:
+            self._unanswered.pop(program, None)
