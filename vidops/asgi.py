@@ -44,6 +44,35 @@ class Direct(Protocol):
         """Drop the connection and what is pending."""
 
 
+TUNNEL = "vidops.tunnel"
+"""Key of `scope["extensions"]` of a WebSocket under which a `Tunnel` is found where the connection allows one."""
+
+
+class Tunnel(Protocol):
+    """A WebSocket as bytes, for whoever stands between two ends that speak for themselves.
+
+    Claim it with the handshake's fields, and send `websocket.accept` through the chain as usual (middleware adds its
+    headers); from then on nothing more goes through `send`. Middleware that changes messages deletes the extension.
+    """
+
+    def claim(self, headers: Headers) -> None:
+        """`headers`: `sec-websocket-accept`, and what extensions and subprotocol the two ends agreed on."""
+
+    async def read(self) -> bytes:
+        """What came from the client; nothing at its end."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the client has room for more."""
+
+    def close(self) -> None:
+        """Nobody reads any more. The connection ends with the application."""
+
+
+def tunnel_of(scope: Scope) -> Tunnel | None:
+    found: Tunnel | None = (scope.get("extensions") or {}).get(TUNNEL)
+    return found
+
+
 def direct_of(scope: Scope) -> Direct | None:
     found: Direct | None = (scope.get("extensions") or {}).get(DIRECT)
     return found

@@ -124,7 +124,8 @@ class Guest:
     def write(self, path: str, text: str) -> None:
         """Put a file in place as an editor does: written aside, then renamed over."""
         aside, target = shlex.quote(f"{path}.lab"), shlex.quote(path)
-        self.run(f"cat > {aside} && chmod --reference={target} {aside}; mv {aside} {target}", input=text)
+        same = f"chmod --reference={target} {aside} && chown --reference={target} {aside}"
+        self.run(f"cat > {aside} && {same}; mv {aside} {target}", input=text)
 
     # Cameras
 

@@ -46,6 +46,7 @@ def edited(host: Guest) -> Iterator[Guest]:
     before = host.run(f"cat {STACK_FILE}")
     yield host
     host.write(STACK_FILE, before)
+    host.run(f"vidops apply {STACK_FILE}", timeout=200)
     settled(host)
 
 
@@ -55,6 +56,8 @@ def capture(host: Guest, more: str) -> None:
     head, found, tail = text.partition("    device: door\n")
     assert found
     host.write(STACK_FILE, f"{head}{found}{more}{tail}")
+    host.run(f"vidops apply {STACK_FILE}", timeout=200)
+    settled(host)
 
 
 def free(host: Guest) -> int:
@@ -72,7 +75,6 @@ def seconds_old(host: Guest) -> float:
 def test_a_full_disk_keeps_the_newest(small_disk: Guest, edited: Guest) -> None:
     host = small_disk
     capture(host, "    retention: {min_free: 8MiB}\n")
-    settled(host)
     eventually("footage", lambda: footage.files(host, camera="door"), within=60)
     known = set(footage.files(host, camera="door"))
     # What else is on the disk leaves little room, and it is taken up within seconds.
@@ -137,7 +139,6 @@ def test_sound_is_recorded(microphone: Guest, edited: Guest) -> None:
     host = microphone
     known = set(footage.files(host, camera="door", finished=False))
     capture(host, '    audio: {alsa: "plughw:Loopback,1,0"}\n')
-    settled(host)
 
     def sounding() -> str | None:
         new = [f for f in footage.files(host, camera="door") if f not in known]

@@ -20,7 +20,8 @@ def hypercorn_config() -> Config:
     config.errorlog = logging.getLogger("vidops.gateway.hypercorn")
     config.loglevel = "CRITICAL"
     config.include_server_header = False
-    config.include_date_header = True
+    # A proxied answer has a date of its own: `Reply` adds one where there is none.
+    config.include_date_header = False
     config.keep_alive_timeout = KEEP_ALIVE
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = MAX_HEAD

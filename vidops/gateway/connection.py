@@ -18,6 +18,7 @@ from vidops.asgi import DIRECT
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
 from vidops.gateway.strict import StrictH11, StrictProtocols
+from vidops.gateway.tunnel import offer_tunnel
 from vidops.gateway.wire import Wire
 from vidops.resources.catalogue import ASGIApp, Scope
 
@@ -100,7 +101,8 @@ class Connection(TCPServer):
         """Drop the connection now."""
         self.writer.transport.abort()
 
-    def _prepare(self, scope: Scope) -> None:
+    def _prepare(self, scope: Scope, send: Any) -> None:
+        offer_tunnel(scope, send)
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
             scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from email.utils import formatdate
 from http import HTTPStatus
 
 from vidops.resources.catalogue import Message
@@ -38,7 +37,7 @@ class TransportStream:
                 raise ValueError(f"header {name!r} holds a line break")
             if name.lower() not in (b"connection", b"content-length", b"transfer-encoding"):
                 lines.append(bytes(name) + b": " + bytes(value))
-        lines += [b"Date: " + formatdate(usegmt=True).encode(), b"Connection: close", b"", b""]
+        lines += [b"connection: close", b"", b""]
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):  # a unix socket has no such option
             sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_LIMIT)

@@ -53,7 +53,7 @@ class Exchanges(TaskGroup):
     camera, a lock or an upstream does not ask.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, app: ASGIApp, prepare: Callable[[Scope], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: ASGIApp, prepare: Callable[[Scope, Any], None]) -> None:
         super().__init__(loop)
         self._app = app
         self._prepare = prepare
@@ -81,7 +81,7 @@ class Exchanges(TaskGroup):
     ) -> Callable[[Any], Awaitable[None]]:
         """Hypercorn's entry: returns the function that takes the messages for `receive`."""
         exchange = Exchange(config.max_app_queue_size)
-        self._prepare(scope)
+        self._prepare(scope, send)
         self._running.add(exchange)
         exchange.task = self._task_group.create_task(self._run(exchange, scope, send))
         return exchange.put

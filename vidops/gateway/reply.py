@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vidops.asgi import DIRECT
 from vidops.gateway.body import Body
+from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
 from vidops.resources.catalogue import Message, Scope, Send
 
@@ -45,7 +46,11 @@ class Reply:
     async def _start(self, message: Message) -> None:
         self.started = True
         self.status = int(message["status"])
-        kind = next((v for n, v in message.get("headers", ()) if n.lower() == b"content-type"), b"")
+        headers = list(message.get("headers", ()))
+        names = {name.lower(): value for name, value in headers}
+        kind = names.get(b"content-type", b"")
+        if b"date" not in names:
+            message = {**message, "headers": [*headers, (b"date", http_date())]}
         self.long = kind.startswith(_LONG)
         if self.direct is not None and self.direct.claimed:
             self.direct.open(message)

@@ -7,16 +7,19 @@ is asked, and both refuse without saying why. Here all of that is refused with a
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 
 from vidops.asgi import json_bytes, problem
+from vidops.gateway.dates import http_date
+from vidops.gateway.tunnel import TunnelStream
 
 _BARE_LF = re.compile(rb"(?:^|[^\r])\n")
 
@@ -93,7 +96,7 @@ class StrictH11(H11Protocol):
                 (b"content-type", b"application/problem+json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
-                *self.config.response_headers("h11"),
+                (b"date", http_date()),
             ]
             await self._send_h11_event(h11.Response(headers=headers, status_code=status))
             await self._send_h11_event(h11.Data(data=body))
@@ -108,6 +111,32 @@ class StrictH11(H11Protocol):
         # Upgrades to h2c are left to the guard, which refuses them; HTTP/2 without TLS is no protocol of ours.
         if event.method == b"PRI" or event.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("not HTTP/1.1", error_status_hint=505)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Hypercorn's, but for WebSockets, whose bytes can be had."""
+        fields = [(name, value.strip().lower()) for name, value in request.headers]
+        upgrade = any(n == b"upgrade" and v == b"websocket" for n, v in fields)
+        tokens = {token.strip() for n, v in fields if n == b"connection" for token in v.split(b",")}
+        if not upgrade or b"upgrade" not in tokens or request.method != b"GET":
+            await super()._create_stream(request)
+            return
+        self.stream = TunnelStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(cast(h11.Connection, self.connection))
+        version = request.http_version.decode()
+        state, headers = self.connection_state, list(request.headers)
+        await self.stream.handle(Request(STREAM_ID, headers, version, "GET", request.target, state))
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
 
     async def handle(self, event: Event) -> None:
         try:

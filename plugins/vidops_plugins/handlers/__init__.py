@@ -11,6 +11,7 @@ from vidops_plugins.handlers import (
     control,
     devices,
     health,
+    proxy,
     recordings,
     registry,
     respond,
@@ -33,5 +34,6 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("status", status.Status, status.build, summary="What the control plane says, as JSON."),
         HandlerType("console", console.Console, console.build, summary="A page: live cameras, states, recordings."),
         HandlerType("health", health.Health, health.build, summary="Probes: /livez and /readyz."),
+        HandlerType("proxy", proxy.Proxy, proxy.build, summary="Services behind this gateway, WebSockets included."),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )

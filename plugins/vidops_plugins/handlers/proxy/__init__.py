@@ -1,0 +1,246 @@
+"""`proxy`: other services behind this gateway's chains. Plain ASGI on one side, a socket on the other.
+
+One request: pick an upstream, take a connection to it, write the head, stream the body while the response streams back.
+Which of these failed, and whether it may be tried again, is decided here; the log hears what the client does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vidops.api import (
+    ASGIApp,
+    GatewayContext,
+    Receive,
+    Scope,
+    Send,
+    respond_problem,
+    tunnel_of,
+)
+from vidops_plugins.handlers.proxy import heads, relay, tunnel
+from vidops_plugins.handlers.proxy.exchange import IDEMPOTENT, ClientLeft, Exchange, RequestBody, Slow
+from vidops_plugins.handlers.proxy.options import Proxy
+from vidops_plugins.handlers.proxy.pool import Full, Unreachable
+from vidops_plugins.handlers.proxy.upstreams import Upstream, Upstreams
+from vidops_plugins.handlers.proxy.wire import Broken, Connection, Head, Stale
+
+__all__ = ["Proxy", "build"]
+
+PEER = "vidops.peer"
+"""Key of the scope: the address that is connected, kept by `trusted_proxies` where it believed what that said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Exception):
+    """What the client is told: a status and a word, and nothing of the inside."""
+
+    status: int
+    reason: str
+    detail: str
+
+
+def build(options: Proxy, context: GatewayContext) -> ASGIApp:
+    upstreams = Upstreams(options, context)
+    context.started.append(upstreams.start)
+    context.stopped.append(upstreams.stop)
+    proxying = Proxying(options, context, upstreams)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["type"] == "websocket":
+                await proxying.websocket(scope, receive, send)
+            else:
+                await proxying.http(scope, receive, send)
+        except ClientLeft:
+            return
+        except Failure as failure:
+            await respond_problem(scope, send, failure.status, failure.detail, reason=failure.reason)
+
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Proxying:
+    options: Proxy
+    context: GatewayContext
+    upstreams: Upstreams
+
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.options.max_body is not None and (watched := scope.get("vidops.body")) is not None:
+            watched.limit = self.options.max_body
+        body = await RequestBody.of(scope, receive)
+        safe = scope["method"] in IDEMPOTENT and body.empty
+
+        async def attempt(upstream: Upstream, connection: Connection, last: bool) -> bool:
+            head = heads.request_head(
+                scope["method"], self._target(scope, upstream), [*self._fields(scope, upstream), *body.framing]
+            )
+            bodiless = scope["method"] == "HEAD"
+            connection.begin(bodiless=bodiless)
+            connection.write(head)
+            timeouts = self.options.timeouts
+            exchange = Exchange(connection, body, first_byte=timeouts.first_byte, idle=timeouts.idle)
+            try:
+                answered = await exchange.head()
+                if answered.status == 101:
+                    raise Broken("it switched protocols without being asked")
+                if safe and not last and answered.status in self.options.retry.statuses:
+                    upstream.judge(answered.status)
+                    connection.close()
+                    return False
+                await self._hand_on(exchange, answered, send, upstream, bodiless=bodiless)
+                upstream.judge(answered.status)
+                return True
+            finally:
+                await exchange.close()
+
+        await self._try(scope, attempt, safe=safe)
+
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.options.websocket:
+            raise Failure(403, "NoWebSocket", "no WebSocket here")
+        await receive()  # the handshake itself
+        way = tunnel_of(scope)
+        key = tunnel.key_of(scope) if way is not None else relay.fresh_key()
+        idle = self.options.timeouts.websocket_idle
+
+        async def attempt(upstream: Upstream, connection: Connection, last: bool) -> bool:
+            fields = self._fields(scope, upstream)
+            if way is None:
+                fields = relay.offer(fields, key)
+            head = heads.request_head("GET", self._target(scope, upstream), tunnel.handshake(fields))
+            connection.begin(bodiless=False)
+            connection.write(head)
+            nothing = RequestBody(receive, 0)
+            exchange = Exchange(connection, nothing, first_byte=self.options.timeouts.first_byte, idle=idle)
+            answered = await exchange.head()
+            upstream.judge(answered.status)
+            if answered.status != 101:
+                await self._refusal(exchange, answered, send, connection)
+                return True
+            tunnel.accepted(key, answered)
+            try:
+                if way is not None:
+                    work = tunnel.pump(send, way, connection, answered, idle=idle)
+                else:
+                    work = relay.Relay(connection, receive, send, idle=idle).run(answered)
+                await tunnel.until_closing(asyncio.ensure_future(work), self.context.closing)
+            except Slow as error:
+                self._note(scope, upstream, error)
+            return True
+
+        await self._try(scope, attempt, safe=True, fresh=True)
+
+    # -- tries -------------------------------------------------------------------------------------------------
+
+    async def _try(
+        self,
+        scope: Scope,
+        attempt: Callable[[Upstream, Connection, bool], Awaitable[bool]],
+        *,
+        safe: bool,
+        fresh: bool = False,
+    ) -> None:
+        """Until a try has answered. `safe`: the request may be sent a second time. Where there was no connection,
+        nothing of it was sent."""
+        retry, tried = self.options.retry, set[int]()
+        failure = Failure(503, "NoUpstream", "no service behind this path is well: try again later")
+        stale = False
+        number = 1
+        while number <= retry.attempts:
+            upstream = self.upstreams.pick(scope, tried)
+            if upstream is None:
+                break
+            last = number == retry.attempts or not self.upstreams.more(scope, {*tried, upstream.index})
+            try:
+                async with upstream.connection(repeatable=safe, fresh=fresh or stale) as connection:
+                    if await attempt(upstream, connection, last):
+                        return
+                failure = Failure(502, "UpstreamFailed", "the service behind this path failed")
+            except Stale as error:
+                if safe and connection.used > 1 and not stale:
+                    # It had been kept for too long: that was no try.
+                    stale = True
+                    continue
+                failure = self._failed(scope, upstream, error)
+                if not safe:
+                    raise failure from None
+            except Unreachable as error:
+                failure = self._failed(scope, upstream, error)
+            except (Broken, Slow) as error:
+                raise self._failed(scope, upstream, error) from None
+            except Full as error:
+                self._note(scope, upstream, error)
+                raise Failure(503, "UpstreamBusy", "the service behind this path is busy: try again later") from None
+            tried.add(upstream.index)
+            stale = False
+            number += 1
+            if number <= retry.attempts and not last:
+                await asyncio.sleep(retry.pause * 2 ** (number - 2))
+        raise failure
+
+    async def _hand_on(self, exchange: Exchange, head: Head, send: Send, upstream: Upstream, *, bodiless: bool) -> None:
+        """The response. What goes wrong from here on can only be shown by ending it early."""
+        try:
+            await exchange.answer(head, send, bodiless=bodiless)
+        except (Broken, Slow) as error:
+            upstream.failed()
+            raise CutOff(str(error)) from None
+
+    async def _refusal(self, exchange: Exchange, head: Head, send: Send, connection: Connection) -> None:
+        """A handshake that was answered with an ordinary response: that is the client's answer, too."""
+
+        async def as_refusal(message: Any) -> None:
+            kind = message["type"].removeprefix("http.")
+            await send({**message, "type": f"websocket.http.{kind}"})
+
+        await exchange.answer(head, as_refusal, bodiless=False)
+
+    def _failed(self, scope: Scope, upstream: Upstream, error: Exception) -> Failure:
+        upstream.failed()
+        self._note(scope, upstream, error)
+        match error:
+            case Unreachable():
+                said = (504 if error.timed_out else 502, "UpstreamUnreachable", "cannot be reached")
+            case Slow():
+                said = (504, "UpstreamTimeout", "did not answer in time")
+            case _:
+                said = (502, "UpstreamBroken", "sent no valid answer")
+        status, reason, did = said
+        return Failure(status, reason, f"the service behind this path {did}")
+
+    def _note(self, scope: Scope, upstream: Upstream, error: Exception) -> None:
+        self.context.log(
+            {
+                "level": "warning",
+                "event": "upstream_failed",
+                "route": self.context.route,
+                "upstream": upstream.target.url,
+                "path": scope["path"],
+                "error": str(error),
+            }
+        )
+
+    # -- what is sent ------------------------------------------------------------------------------------------
+
+    def _fields(self, scope: Scope, upstream: Upstream) -> heads.Fields:
+        named = self.options.host
+        host = None if named == "preserve" else (upstream.target.authority if named == "upstream" else named).encode()
+        scheme = str(scope["scheme"]).replace("ws", "http")
+        peer = scope.get(PEER)
+        client = (scope.get("client") or ("",))[0]
+        return heads.request_fields(
+            scope["headers"], host=host, client=client, scheme=scheme, peer=peer[0] if peer else None
+        )
+
+    def _target(self, scope: Scope, upstream: Upstream) -> bytes:
+        rest = scope["vidops.rest"] if self.options.strip_prefix else None
+        base = upstream.target.base.encode()
+        return heads.target(scope["raw_path"], scope["query_string"], base=base, rest=rest)
+
+
+class CutOff(Exception):
+    """The upstream's answer ended early, after the client's had begun."""

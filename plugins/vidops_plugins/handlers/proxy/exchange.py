@@ -1,0 +1,147 @@
+"""One request on its way through: the upstream's request is written while its response is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from vidops.api import Receive, Scope, Send, header
+from vidops_plugins.handlers.proxy import heads
+from vidops_plugins.handlers.proxy.wire import Connection, Head
+
+IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
+
+
+class Slow(Exception):
+    """The upstream took too long. The text is for the log."""
+
+
+class ClientLeft(Exception):
+    """There is nobody to answer any more."""
+
+
+@dataclass(slots=True)
+class RequestBody:
+    """A request's body, read on demand. `length`: announced bytes; None where it comes in chunks.
+
+    `touched`: some of it has been read, and cannot be read again.
+    """
+
+    receive: Receive
+    length: int | None
+    touched: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return self.length == 0
+
+    @classmethod
+    async def of(cls, scope: Scope, receive: Receive) -> RequestBody:
+        """HTTP/1.1 says whether there is one; of HTTP/2, the first part tells."""
+        announced = header(scope, b"content-length")
+        if announced is not None:
+            return cls(receive, int(announced))
+        if scope["http_version"] in ("1.0", "1.1"):
+            return cls(receive, None if header(scope, b"transfer-encoding") is not None else 0)
+        first = await receive()
+        if first["type"] == "http.disconnect":
+            raise ClientLeft
+        if not first.get("body") and not first.get("more_body", False):
+            return cls(receive, 0)
+        parts = [first]
+
+        async def again() -> object:
+            return parts.pop() if parts else await receive()
+
+        return cls(again, None, touched=True)  # type: ignore[arg-type]
+
+    @property
+    def framing(self) -> heads.Fields:
+        if self.length is None:
+            return [(b"transfer-encoding", b"chunked")]
+        return [(b"content-length", b"%d" % self.length)] if self.length else []
+
+    async def send(self, connection: Connection, idle: float) -> None:
+        """Write it all. Raises what `receive` raises, `ClientLeft`, `Slow`."""
+        self.touched = True
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            data: bytes = message.get("body", b"")
+            if data:
+                connection.write(data if self.length is not None else b"%x\r\n%b\r\n" % (len(data), data))
+                try:
+                    async with asyncio.timeout(idle):
+                        await connection.drained()
+                except TimeoutError:
+                    raise Slow(f"it took nothing of a body for {idle:g}s") from None
+            if not message.get("more_body", False):
+                break
+        if self.length is None:
+            connection.write(b"0\r\n\r\n")
+
+
+class Exchange:
+    """One try: the request on one connection, and its response. `close` it, whatever happens."""
+
+    def __init__(self, connection: Connection, body: RequestBody, *, first_byte: float, idle: float) -> None:
+        self._connection = connection
+        self._body = body
+        self._first_byte = first_byte
+        self._idle = idle
+        self._sending: asyncio.Task[None] | None = None
+
+    async def head(self) -> Head:
+        """The response's head. Raises `Broken`, `Stale`, `Slow` and what sending the body raises."""
+        if self._body.empty:
+            return await self._in_time(self._connection.response())
+        self._sending = asyncio.create_task(self._body.send(self._connection, self._idle))
+        answered = asyncio.ensure_future(self._connection.response())
+        try:
+            # A service may answer before it has read everything; the rest goes on beside its answer.
+            await asyncio.wait((answered, self._sending), return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                self._sending.result()
+            return await self._in_time(answered)
+        finally:
+            if not answered.done():
+                answered.cancel()
+            await asyncio.gather(answered, return_exceptions=True)
+
+    async def answer(self, head: Head, send: Send, *, bodiless: bool) -> None:
+        """Hand the response on. Raises `Broken` or `Slow` where it is cut off: the client's must be, too."""
+        fields = heads.response_fields(head.headers)
+        await send({"type": "http.response.start", "status": head.status, "headers": fields})
+        done = bodiless
+        chunk = b""
+        while not done:
+            try:
+                async with asyncio.timeout(self._idle):
+                    chunk = await self._connection.read()
+            except TimeoutError:
+                raise Slow(f"its answer paused for more than {self._idle:g}s") from None
+            done = self._connection.finished
+            if not done:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # Whatever of the request is still to come is the gateway's to deal with.
+        await self.close()
+        await send({"type": "http.response.body", "body": chunk})
+
+    async def close(self) -> None:
+        """Stop sending. A connection whose request is not whole is not used again."""
+        task, self._sending = self._sending, None
+        if task is None:
+            return
+        if not task.done():
+            self._connection.close()
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _in_time(self, response: Awaitable[Head]) -> Head:
+        try:
+            async with asyncio.timeout(self._first_byte):
+                return await response
+        except TimeoutError:
+            raise Slow(f"no answer within {self._first_byte:g}s") from None

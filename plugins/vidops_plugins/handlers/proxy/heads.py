@@ -1,0 +1,110 @@
+"""What of a head goes on to the next hop, and what belongs to this one (RFC 9110, 7.6). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Fields = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+FORWARDED = frozenset(
+    (
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-forwarded-prefix",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    )
+)
+"""What only a proxy may say of a request: a client's word for it never goes on."""
+VIA = b"1.1 vidops"
+
+
+def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Without what is meant for this hop: the known names, and those that `Connection` nominates. Names are in lower
+    case. Lengths are not hop-by-hop, whatever a peer nominates: taking one away would move a message's end."""
+    fields = list(fields)
+    nominated = {
+        token.strip().lower()
+        for name, value in fields
+        if name in (b"connection", b"proxy-connection")
+        for token in value.split(b",")
+    } - {b"content-length", b"host"}
+    return [(n, v) for n, v in fields if n not in HOP_BY_HOP and n not in nominated]
+
+
+def request_fields(
+    fields: Iterable[tuple[bytes, bytes]],
+    *,
+    host: bytes | None,
+    client: str,
+    scheme: str,
+    peer: str | None,
+) -> Fields:
+    """The fields of the request that goes on, without framing.
+
+    `host`: what to call the upstream, None to keep what the client called. `client`, `scheme`: who asks, and how, as
+    far as it can be trusted. `peer`: the trusted proxy that said so; None where the client itself is connected, and
+    whatever it claims is dropped.
+    """
+    kept = [(n, v) for n, v in end_to_end(fields) if n not in (b"expect", b"content-length")]
+    asked = next((v for n, v in kept if n == b"host"), b"")
+    chain = b", ".join(v for n, v in kept if n == b"x-forwarded-for") if peer is not None else b""
+    via = [v for n, v in kept if n == b"via"]
+    kept = [(n, v) for n, v in kept if n not in FORWARDED and n not in (b"host", b"via")]
+    source = client.encode("latin-1", "replace")
+    addresses = chain + b", " + (peer or "").encode("latin-1", "replace") if chain else source
+    return [
+        (b"host", asked if host is None else host),
+        *kept,
+        (b"x-forwarded-for", addresses),
+        (b"x-forwarded-host", asked),
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"via", b", ".join([*via, VIA])),
+    ]
+
+
+def response_fields(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The fields of the response that goes back."""
+    return end_to_end(fields)
+
+
+def request_head(method: str, target: bytes, fields: Fields) -> bytes:
+    """The bytes of a request's head. Raises `ValueError` for what would be two."""
+    lines = [method.encode("ascii") + b" " + target + b" HTTP/1.1", *(n + b": " + v for n, v in fields)]
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(fields) or head.count(b"\r") != len(fields) or b"\0" in head:
+        raise ValueError("a field holds a line break")
+    return head + b"\r\n\r\n"
+
+
+def target(raw_path: bytes, query: bytes, *, base: bytes, rest: str | None) -> bytes:
+    """What is asked of the upstream. `rest`: the part of the path below the route's prefix, where that is left out.
+
+    The raw path goes on as it came: what was matched and authorised is what the upstream reads. No segment of it
+    holds an encoded separator, so it has as many segments as its decoded form.
+    """
+    if rest is not None:
+        count = rest.count("/") + 1 if rest else 0
+        raw_path = b"/" + b"/".join(raw_path.split(b"/")[-count:]) if count else b"/"
+    path = base + raw_path
+    return path + b"?" + query if query else path

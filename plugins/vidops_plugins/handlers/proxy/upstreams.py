@@ -1,0 +1,162 @@
+"""The upstreams of one proxy: their connections, their state, their health checks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+
+from vidops.api import GatewayContext, PermanentError, Scope
+from vidops_plugins.handlers.proxy import heads
+from vidops_plugins.handlers.proxy.balance import Balancer, Breaker, State
+from vidops_plugins.handlers.proxy.options import Health, Proxy, Tls
+from vidops_plugins.handlers.proxy.pool import Pool, Unreachable
+from vidops_plugins.handlers.proxy.targets import Target, parse_target
+from vidops_plugins.handlers.proxy.wire import Broken, Connection, Stale
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True)
+class Upstream:
+    index: int
+    target: Target
+    pool: Pool
+    state: State
+    failing: frozenset[int]
+    """Statuses that count as failures."""
+
+    @contextlib.asynccontextmanager
+    async def connection(self, *, repeatable: bool, fresh: bool) -> AsyncIterator[Connection]:
+        """One for one try. Raises what `Pool.acquire` raises."""
+        self.state.breaker.began()
+        self.state.active += 1
+        try:
+            connection = await self.pool.acquire(repeatable=repeatable, fresh=fresh)
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            finally:
+                self.pool.release(connection)
+        finally:
+            self.state.active -= 1
+            self.state.breaker.gave_up()
+
+    def judge(self, status: int) -> None:
+        """An answer came."""
+        if status in self.failing:
+            self.failed()
+        else:
+            self.state.breaker.succeeded()
+
+    def failed(self) -> None:
+        self.state.breaker.failed(_now())
+
+
+@dataclass(slots=True)
+class Upstreams:
+    options: Proxy
+    context: GatewayContext
+    all: list[Upstream] = field(init=False)
+    _balancer: Balancer = field(init=False)
+    _checks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        options, limits = self.options, self.options.connections
+        breaker = options.circuit_breaker
+        self.all = []
+        for index, url in enumerate(options.upstreams):
+            target = parse_target(url)
+            pool = Pool(
+                target,
+                _tls(options.tls) if target.tls else None,
+                server_name=options.tls.server_name or target.host,
+                most=limits.most,
+                idle=limits.idle,
+                idle_timeout=limits.idle_timeout,
+                connect=options.timeouts.connect,
+                wait=limits.wait,
+            )
+            state = State(url, Breaker(breaker.failures, breaker.open_for))
+            self.all.append(Upstream(index, target, pool, state, frozenset(breaker.statuses)))
+        self._balancer = Balancer(options.balance, [upstream.state for upstream in self.all])
+
+    def pick(self, scope: Scope, tried: Collection[int]) -> Upstream | None:
+        client = (scope.get("client") or ("",))[0]
+        index = self._balancer.pick(_now(), client, tried)
+        if index is None and tried and len(self.all) == len(tried) == 1:
+            # There is no other one: another try is with the same, unless it is to be left alone.
+            index = 0 if self.all[0].state.available(_now()) else None
+        return None if index is None else self.all[index]
+
+    def more(self, scope: Scope, tried: Collection[int]) -> bool:
+        """Whether another try would find somebody."""
+        now = _now()
+        return len(self.all) == 1 or any(u.index not in tried and u.state.available(now) for u in self.all)
+
+    async def start(self) -> None:
+        if self.options.health is not None:
+            self._checks = [asyncio.create_task(self._check(u, self.options.health)) for u in self.all]
+
+    async def stop(self) -> None:
+        for check in self._checks:
+            check.cancel()
+        await asyncio.gather(*self._checks, return_exceptions=True)
+        for upstream in self.all:
+            upstream.pool.close()
+
+    async def _check(self, upstream: Upstream, health: Health) -> None:
+        """Ask for ever. One that has not been asked yet is taken for well."""
+        row = 0
+        while True:
+            well = await self._well(upstream, health)
+            state = upstream.state
+            row = row + 1 if well != state.healthy else 0
+            if row >= (health.healthy if well else health.unhealthy):
+                state.healthy, row = well, 0
+                word = "well" if well else "unwell"
+                self.context.log(
+                    {
+                        "level": "info" if well else "warning",
+                        "event": f"upstream_{word}",
+                        "route": self.context.route,
+                        "upstream": upstream.target.url,
+                    }
+                )
+            await asyncio.sleep(health.every)
+
+    async def _well(self, upstream: Upstream, health: Health) -> bool:
+        target = upstream.target
+        fields = [(b"host", target.authority.encode()), (b"user-agent", b"vidops"), (b"connection", b"close")]
+        request = heads.request_head("GET", (target.base + health.path).encode(), fields)
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(health.timeout):
+                connection = await upstream.pool.open()
+                connection.begin(bodiless=False)
+                connection.write(request)
+                return (await connection.response()).status < 400
+        except (Unreachable, Broken, Stale, TimeoutError):
+            return False
+        finally:
+            if connection is not None:
+                connection.close()
+
+
+def _tls(options: Tls) -> ssl.SSLContext:
+    """Raises `PermanentError` where the authorities cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise PermanentError(f"tls.ca {options.ca}: {error}: give a PEM file", reason="BadCertificate") from None
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,259 @@
+"""One connection to an upstream, close to the socket: HTTP/1.1 as llhttp reads it, strictly; back-pressure both ways.
+
+A response that two parsers could read differently is `Broken`: a length beside chunks, two lengths, folded fields, bare
+line feeds (llhttp refuses these), another coding than chunked, another version than 1.0 or 1.1. Interim responses are
+read and dropped, trailers too (RFC 9110, 15.2 and 6.5.1). Nothing is buffered beyond `HIGH` bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple, cast
+
+import httptools
+
+HEAD_LIMIT = 64 * 1024
+MOST_FIELDS = 200
+MOST_INTERIM = 10
+HIGH, LOW = 256 * 1024, 64 * 1024
+"""Bytes of a body that wait for the client: above the first nothing more is read, below the second it goes on."""
+
+
+class Broken(Exception):
+    """What came is no response, or no whole one. The text is for the log."""
+
+
+class Stale(Exception):
+    """The connection ended before a byte of the response came."""
+
+
+class Head(NamedTuple):
+    """Names in lower case."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class Connection(asyncio.Protocol):
+    """`begin` an exchange, `write` the request, await `response()`, `read()` until it returns nothing.
+
+    `reusable`: the exchange is over and another one may begin. `idle_since` is the pool's.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.idle_since = 0.0
+        self.ended = False
+        self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused_reading = False
+        self._busy = False
+        self._raw = False
+        self._reset(bodiless=False)
+
+    def _reset(self, *, bodiless: bool) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._bodiless = bodiless
+        self._head: Head | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._interim = 0
+        self._heard = False
+        self._keep = False
+        self._complete = False
+        self._surplus = False
+        self._error: Exception | None = None
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- for whoever proxies -----------------------------------------------------------------------------------
+
+    def begin(self, *, bodiless: bool) -> None:
+        """Another request follows. `bodiless`: its response has no body whatever its head says (HEAD)."""
+        self.used += 1
+        self._busy = True
+        self._reset(bodiless=bodiless)
+
+    def write(self, data: bytes) -> None:
+        """Never blocks; await `drained` where there may be much."""
+        if self._transport is None or self._transport.is_closing():
+            return  # `response` says why
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Return when the upstream takes more, or is gone."""
+        if self._writable is not None and not self.ended:
+            await asyncio.shield(self._writable)
+
+    async def response(self) -> Head:
+        """The final head. Raises `Broken`, or `Stale`."""
+        while self._head is None:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return self._head
+
+    async def read(self) -> bytes:
+        """The next part of the body; nothing at its end. Raises `Broken` where it is cut off."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._complete:
+                return b""
+            await self._wait()
+        chunk = self._chunks.popleft()
+        self._size -= len(chunk)
+        if self._paused_reading and self._size < LOW and self._transport is not None:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        return chunk
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole body has been read."""
+        return self._complete and not self._chunks
+
+    def over(self) -> None:
+        """The exchange has ended, well or not."""
+        self._busy = False
+
+    @property
+    def reusable(self) -> bool:
+        return (
+            not self._busy
+            and self.finished
+            and self._keep
+            and not self._surplus
+            and not self.ended
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio's side ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy or self._surplus:
+            # Nobody asked for this: what it answers is not known, so nothing may be asked here any more.
+            self._surplus = True
+            self.close()
+            return
+        if self._raw:
+            self._add(data)
+            self._wake()
+            return
+        self._heard = True
+        if self._head is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._head is None and self._head_bytes > HEAD_LIMIT:
+                raise Broken("the head of its response is too large")
+        except httptools.HttpParserUpgrade as switched:
+            self._raw = True
+            if rest := data[switched.args[0] :]:
+                self._add(rest)
+        except (httptools.HttpParserError, Broken) as error:
+            self._failed(error)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def eof_received(self) -> bool:
+        return False  # a half-closed upstream is of no use
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+        self.resume_writing()
+        if self._raw or (self._head is not None and not self._complete and not self._framed):
+            self._complete = True
+        elif self._busy and not self._complete and self._error is None:
+            if self._heard:
+                self._error = Broken("it closed the connection in the middle of its response")
+            else:
+                self._error = Stale("it closed the connection without a response")
+        self._wake()
+
+    # -- llhttp's side -----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._surplus = True
+            raise Broken("more than one response")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is not None:
+            return  # a trailer
+        if len(self._fields) >= MOST_FIELDS:
+            raise Broken(f"more than {MOST_FIELDS} header fields")
+        self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        if version not in ("1.0", "1.1") or not 100 <= status <= 599:
+            raise Broken(f"HTTP/{version} {status} is no response of HTTP/1")
+        if status < 200 and status != 101:
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise Broken("interim responses without end")
+            self._fields, self._head_bytes = [], 0
+            return
+        codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
+        if codings and codings != [b"chunked"]:
+            raise Broken("a transfer coding other than chunked")
+        self._framed = bool(codings) or any(name == b"content-length" for name, _ in self._fields)
+        self._keep = self._parser.should_keep_alive()
+        self._head = Head(status, self._fields)
+        if self._bodiless:
+            self._complete = True
+
+    def on_body(self, data: bytes) -> None:
+        if self._bodiless:
+            self._surplus = True
+        elif self._head is not None:
+            self._add(data)
+
+    def on_message_complete(self) -> None:
+        if self._head is not None:
+            self._complete = self._head.status != 101
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    _framed = False
+    """Whether the body's end can be told from the connection's."""
+
+    def _add(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > HIGH and not self._paused_reading and self._transport is not None:
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def _failed(self, error: Exception) -> None:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        if not self._complete:
+            self._error = cause if isinstance(cause, Broken) else Broken(str(cause))
+        self._surplus = True
+        self.close()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter

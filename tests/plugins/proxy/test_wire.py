@@ -1,0 +1,178 @@
+"""Responses as bytes: which are whole, which are none, where one ends. No socket: what is fed is what was received."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidops_plugins.handlers.proxy.wire import HEAD_LIMIT, HIGH, Broken, Connection, Stale
+
+
+class Wire(asyncio.Transport):
+    """Remembers whether it reads, and whether it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = self.open = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def abort(self) -> None:
+        self.open = False
+
+    def is_closing(self) -> bool:
+        return not self.open
+
+
+def connection(*, bodiless: bool = False) -> tuple[Connection, Wire]:
+    made, wire = Connection(), Wire()
+    made.connection_made(wire)
+    made.begin(bodiless=bodiless)
+    return made, wire
+
+
+async def whole(made: Connection) -> tuple[int, bytes]:
+    head = await made.response()
+    body = b""
+    while chunk := await made.read():
+        body += chunk
+    return head.status, body
+
+
+GOOD = [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True),
+    (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, b"", True),
+    (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", True),
+    (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", 304, b"", True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nTrailer: 1\r\n\r\n", 200, b"hi", True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", 200, b"", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+     b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, b"x", True),
+    (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", 200, b"x", False),
+    (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, b"x", False),
+    (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", 200, b"x", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "status", "body", "kept"), GOOD)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+async def test_a_whole_response(data: bytes, status: int, body: bytes, kept: bool, step: int) -> None:
+    made, _ = connection()
+    for at in range(0, len(data), step):
+        made.data_received(data[at : at + step])
+    assert await whole(made) == (status, body)
+    made.over()
+    assert made.reusable == kept
+
+
+BAD = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+    b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nA: b\0c\r\nContent-Length: 2\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhi",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n",
+    b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n",
+    b"SSH-2.0-OpenSSH\r\n",
+    b"\0" * 100,
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+    b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n",
+    b"HTTP/1.1 200 OK\r\nA: " + b"x" * (HEAD_LIMIT + 1),
+]
+
+
+@pytest.mark.parametrize("data", BAD)
+async def test_what_two_could_read_differently_is_none(data: bytes) -> None:
+    made, wire = connection()
+    made.data_received(data)
+    made.connection_lost(None)
+    with pytest.raises(Broken):
+        await whole(made)
+    made.over()
+    assert not made.reusable
+    assert not wire.open
+
+
+async def test_a_response_to_head_has_no_body() -> None:
+    made, _ = connection(bodiless=True)
+    made.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+    assert await whole(made) == (200, b"")
+    made.over()
+    assert made.reusable
+
+
+@pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"junk"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_was_not_asked_for_is_nobodys_answer(surplus: bytes, at_once: bool) -> None:
+    made, _ = connection()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    made.data_received(answer + surplus if at_once else answer)
+    assert await whole(made) == (200, b"hi")
+    made.over()
+    if not at_once:
+        made.data_received(surplus)
+    assert not made.reusable
+
+
+async def test_an_end_is_the_end_only_where_nothing_else_says_it() -> None:
+    made, _ = connection()
+    made.data_received(b"HTTP/1.1 200 OK\r\n\r\nall there is")
+    made.connection_lost(None)
+    assert await whole(made) == (200, b"all there is")
+    for cut in (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
+    ):
+        made, _ = connection()
+        made.data_received(cut)
+        made.connection_lost(None)
+        with pytest.raises(Broken, match="middle"):
+            await whole(made)
+
+
+async def test_no_byte_at_all_is_a_stale_connection() -> None:
+    made, _ = connection()
+    made.connection_lost(None)
+    with pytest.raises(Stale):
+        await made.response()
+
+
+async def test_what_nobody_reads_is_not_read_from_the_socket() -> None:
+    made, wire = connection()
+    made.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
+    await made.response()
+    fed = 0
+    while wire.reading:
+        made.data_received(bytes(65536))
+        fed += 65536
+    assert HIGH <= fed <= HIGH + 65536
+    while not wire.reading:
+        assert await made.read()
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.sampled_from([data for data, *_ in GOOD] + BAD[:16]))
+async def test_nothing_else_is_raised(junk: list[bytes], data: bytes) -> None:
+    made, _ = connection()
+    for part in (data[: len(data) // 2], *junk, data[len(data) // 2 :]):
+        made.data_received(part)
+    made.connection_lost(None)
+    with contextlib.suppress(Broken, Stale):
+        await whole(made)
