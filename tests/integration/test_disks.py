@@ -205,3 +205,15 @@ def test_a_disk_that_goes_away_is_waited_for_and_not_filled_below(
         assert viewer.largest_gap(0) < 1
     finally:
         viewer.close()
+
+
+def test_a_disk_that_does_not_come_back_is_forgotten(disk_of: Callable[..., tuple[Host, Disk, int]]) -> None:
+    host, disk, _ = disk_of(64 * MIB)
+    host.start()
+    host.healthy()
+    assert host.cli("recordings", "forget-disk").returncode != 0, "nothing is missing"
+    disk.close()
+    host.until(lambda: state(host, "dear") == ("Degraded", "DiskGone"), what="the disk is missed")
+    assert host.cli("recordings", "forget-disk").returncode == 0
+    host.healthy()
+    host.until(lambda: time.time() - newest(host, "dear") < 5, what="new footage")

@@ -37,6 +37,7 @@ def small_disk(host: Guest) -> Iterator[Guest]:
     yield host
     host.slow_disk(0)
     host.run(f"systemctl stop {UNITS}; umount {footage.DATA} && systemctl start {UNITS}", timeout=120)
+    eventually("the disk missed", lambda: host.succeeds("vidops recordings forget-disk"), within=HEALING_SECONDS)
     settled(host)
 
 

@@ -101,6 +101,19 @@ class CaptureDesk:
         asked.update(whole) if on else asked.difference_update(whole)
         await self._engine.ask(f"capture {name} {'starts' if on else 'stops'}", captures=True)
 
+    async def forget_disk(self) -> None:
+        """Record to the directory as it is now: what was mounted there does not come back. Raises `PermanentError`
+        (NoDiskGone) where nothing is missing."""
+        directory = self._layout().data_dir
+        if not self._engine.recorders.disk_gone:
+            raise PermanentError(f"no disk is missing at {directory}", reason="NoDiskGone")
+        await asyncio.to_thread(self._state.forget_mount, directory)
+        self._mounts.discard(directory)
+        self._tell_programs()
+        self._engine.recorders.disk_gone = False
+        log.warning("%s was forgotten as a disk: recordings go on without it", directory)
+        await self._engine.ask("a disk is forgotten", captures=True)
+
     async def keep(self, path: str, kept: bool) -> None:
         """Have retention leave a recording alone, or not any more. Raises `PermanentError` (NoRecording)."""
         if not await asyncio.to_thread(self._on_index, lambda index: index.keep(path, kept)):

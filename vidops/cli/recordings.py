@@ -162,6 +162,16 @@ def delete(ctx: click.Context, paths: tuple[str, ...]) -> int:
     return 0
 
 
+@command.command("forget-disk")
+@click.pass_context
+def forget_disk(ctx: click.Context) -> int:
+    """Record to the data directory as it is now, after the disk that was mounted there went away for good."""
+    from vidops.control.client import ControlClient
+
+    ControlClient(settings(ctx).layout().control_socket).post("/v1/recordings/forget-disk", {})
+    return 0
+
+
 def _unknown(path: str) -> PermanentError:
     return PermanentError(f"there is no finished recording {path!r}: `vidops recordings` lists them")
 

@@ -4,6 +4,7 @@
     GET  /v1/recordings?camera=&limit=     the index of segments
     GET  /v1/captures                      what records, and why the rest does not
     POST /v1/recordings/keep   {path, kept}, /v1/recordings/delete {path}
+    POST /v1/recordings/forget-disk {}     record without the disk that was mounted and is gone
     POST /v1/captures/<name>/start, /stop  have one that records on demand record, or stop
     POST /v1/plan   {path}                 what an apply would do
     POST /v1/apply  {path, wait, timeout}  take a file over; 422 for a bad file, 409 where it failed and was undone
@@ -41,6 +42,7 @@ class Desk(Protocol):
     async def ask(self, name: str, on: bool) -> None: ...
     async def keep(self, path: str, kept: bool) -> None: ...
     async def delete(self, path: str) -> None: ...
+    async def forget_disk(self) -> None: ...
 
 
 class Control(Protocol):
@@ -90,6 +92,12 @@ def build(control: Control) -> Quart:
             raise BadRequestError("path must be a recording's path, kept a boolean")
         await (control.desk.keep(path, kept) if action == "keep" else control.desk.delete(path))
         return {"path": path}
+
+    @app.post("/v1/recordings/forget-disk")
+    async def forget_disk() -> ResponseReturnValue:
+        await _body()
+        await control.desk.forget_disk()
+        return {}
 
     @app.get("/v1/captures")
     async def captures() -> ResponseReturnValue:

@@ -52,7 +52,11 @@ class Recorders:
     def pause_of(self, name: str, spec: CaptureSpec) -> Pause | None:
         """Why a capture is not to record now; None where it is."""
         if self.disk_gone:
-            return Pause("DiskGone", "the disk that recordings go to is not mounted: it goes on when it is")
+            return Pause(
+                "DiskGone",
+                "the disk that recordings go to is not mounted: it goes on when it is, or after "
+                "`vidops recordings forget-disk`",
+            )
         return paused({name: spec}, now=self.clock.now(), asked=self.asked, shed=self.shed).get(name)
 
     def due(self, resources: Iterable[Resource], wanted: Iterable[str]) -> list[Resource]:

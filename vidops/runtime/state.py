@@ -197,6 +197,10 @@ class State:
         with self._database.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO mounts VALUES (?)", (directory,))
 
+    def forget_mount(self, directory: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM mounts WHERE directory = ?", (directory,))
+
     # -- events
 
     def event(self, kind: str, subject: str, message: str, data: Mapping[str, Any] | None = None) -> None:
