@@ -96,6 +96,7 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             closing=closing,
             secret=services.secret,
             log=services.log,
+            base_dir=spec.base_dir,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)
         context = replace(context, tenants=find)

@@ -205,6 +205,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
         routes = tuple(
             RouteSpec(
                 path=route.path,
+                base_dir=d.base_dir,
                 methods=tuple(route.methods or ()),
                 chain=(*own, *_expand(d, route.chain)),
                 handler=_entry(route.handler),

@@ -258,6 +258,8 @@ class GatewayContext:
     closing: Closing
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    base_dir: str = ""
+    """The stack file's directory, which relative paths in options start from."""
     tenants: Callable[[str], TenantDirectory] = _no_directory
     """The directory of tenants of that name; raises `PermanentError` for one that no option of the route refers to."""
     started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

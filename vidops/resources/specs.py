@@ -174,9 +174,11 @@ class TenantsSpec(Spec):
 
 class RouteSpec(Spec):
     """`chain` is that of the gateway followed by that of the route, named chains expanded. `tenants`: the directories
-    that an entry of these refers to, so that an edit of one makes the routes anew that use it, and no others."""
+    that an entry of these refers to, so that an edit of one makes the routes anew that use it, and no others.
+    `base_dir`: the stack file's directory, which relative paths start from."""
 
     path: str
+    base_dir: str = ""
     methods: tuple[str, ...] = ()
     chain: tuple[Entry, ...] = ()
     handler: Entry

@@ -13,9 +13,11 @@ from vidops_plugins.handlers import (
     health,
     proxy,
     recordings,
+    redirect,
     registry,
     respond,
     snapshot,
+    static,
     status,
     stream,
 )
@@ -35,5 +37,9 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("console", console.Console, console.build, summary="A page: live cameras, states, recordings."),
         HandlerType("health", health.Health, health.build, summary="Probes: /livez and /readyz."),
         HandlerType("proxy", proxy.Proxy, proxy.build, summary="Services behind this gateway, WebSockets included."),
+        HandlerType("static", static.Static, static.build_static, summary="Files of a directory."),
+        HandlerType("spa", static.Spa, static.build_spa, summary="A single-page application."),
+        HandlerType("media", static.Media, static.build_media, summary="Pictures, films and sounds of a directory."),
+        HandlerType("redirect", redirect.Redirect, redirect.build, summary="Somewhere else, by a template."),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from email.utils import formatdate
-from stat import S_ISREG
 
 from vidops.api import (
     ASGIApp,
@@ -24,15 +22,12 @@ from vidops.api import (
     Receive,
     Scope,
     Send,
-    header,
     query,
-    respond,
     respond_problem,
 )
+from vidops_plugins.handlers.files import open_below, send_file
 from vidops_plugins.handlers.footage import change, listed, may_have, thumbnail
-from vidops_plugins.handlers.ranges import Range, parse_range
 
-CHUNK = 256 * 1024
 SPOOL = ".spool"
 _TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".ts": "video/mp2t", ".jpg": "image/jpeg"}
 
@@ -75,70 +70,16 @@ async def _file(scope: Scope, send: Send, root: str, path: str) -> None:
     if descriptor < 0:
         await respond_problem(scope, send, 404, "there is no such recording")
         return
+    growing = segments[0] == SPOOL
     try:
-        await _send_file(scope, send, descriptor, str(kind), growing=segments[0] == SPOOL)
+        # What a growing one gains later is asked for with a range.
+        await send_file(
+            scope,
+            send,
+            descriptor,
+            content_type=str(kind),
+            cache_control="no-store" if growing else "private, no-cache",
+            validators=not growing,
+        )
     finally:
         os.close(descriptor)
-
-
-def open_below(root: str, segments: list[str]) -> int:
-    """Open a regular file for reading, no symbolic link followed on the way from `root`; -1 where there is none."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    held = -1
-    try:
-        held = os.open(root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-        for index, segment in enumerate(segments):
-            if segment in ("", ".", "..") or "\0" in segment:
-                return -1
-            deeper = 0 if index == len(segments) - 1 else os.O_DIRECTORY
-            opened = os.open(segment, flags | deeper, dir_fd=held)
-            os.close(held)
-            held = opened
-        if not S_ISREG(os.fstat(held).st_mode):
-            return -1
-        result, held = held, -1
-        return result
-    except OSError:
-        return -1
-    finally:
-        if held >= 0:
-            os.close(held)
-
-
-async def _send_file(scope: Scope, send: Send, descriptor: int, kind: str, *, growing: bool) -> None:
-    """The file as it is now: what a growing one gains later is asked for with a range."""
-    info = os.fstat(descriptor)
-    tag = f'"{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"'.encode()
-    headers = [(b"accept-ranges", b"bytes"), (b"last-modified", formatdate(info.st_mtime, usegmt=True).encode())]
-    if growing:
-        headers.append((b"cache-control", b"no-store"))
-    else:
-        headers += [(b"etag", tag), (b"cache-control", b"private, no-cache")]
-        if header(scope, b"if-none-match") == tag:
-            await send({"type": "http.response.start", "status": 304, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
-            return
-    asked = (header(scope, b"range") or b"").decode("latin-1")
-    since = header(scope, b"if-range")
-    part = parse_range(asked, info.st_size) if since is None or (since == tag and not growing) else None
-    if part is not None and not part.satisfiable:
-        headers = [(b"content-range", b"bytes */%d" % info.st_size)]
-        await respond(scope, send, 416, headers=headers)
-        return
-    whole = part or Range(0, info.st_size - 1)
-    if part is not None:
-        headers.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end, info.st_size)))
-    fixed = [(b"content-type", kind.encode()), (b"content-length", b"%d" % whole.length)]
-    await send({"type": "http.response.start", "status": 206 if part else 200, "headers": [*fixed, *headers]})
-    await _send_bytes(scope, send, descriptor, whole)
-
-
-async def _send_bytes(scope: Scope, send: Send, descriptor: int, part: Range) -> None:
-    position = part.start
-    while scope["method"] != "HEAD" and position <= part.end:
-        data = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, part.end + 1 - position), position)
-        if not data:
-            break  # cut shorter meanwhile; Hypercorn ends the connection, so that the client knows
-        position += len(data)
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway.client import get
+from tests.gateway.world import World, route
+from vidops_plugins.handlers.redirect import Redirect
+
+
+@pytest.mark.parametrize(
+    ("to", "asked", "location"),
+    [
+        ("https://{host}{path}", "/a%20b/c?x=1", "https://localhost/a%20b/c?x=1"),
+        ("/new/{rest}", "/old/a/b", "/new/a/b"),
+        ("https://other.example/?from={path}", "/old/a?q=1", "https://other.example/?from=/old/a&q=1"),
+        ("{path}/", "/old/x", "/old/x/"),
+    ],
+)
+async def test_where_to(world: World, to: str, asked: str, location: str) -> None:
+    await world.start([route("/old/**", "redirect", to=to), route("/**", "redirect", to=to)])
+    answer = await get(world.port, asked)
+    assert (answer.status, answer.headers["location"]) == (308, location)
+
+
+async def test_without_the_query(world: World) -> None:
+    await world.start([route("/**", "redirect", to="/x", keep_query=False, status=302)])
+    answer = await get(world.port, "/old?token=1")
+    assert (answer.status, answer.headers["location"]) == (302, "/x")
+
+
+@pytest.mark.parametrize("path", ["//evil.example/x", "/%2f/evil.example", "/%5cevil.example", "/\\evil.example"])
+async def test_nobody_else_says_where(world: World, path: str) -> None:
+    await world.start([route("/**", "redirect", to="{path}")])
+    assert (await get(world.port, path)).status == 400
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "",
+        "//evil.example",
+        "evil.example",
+        "javascript:alert(1)",
+        "https://{rest}/",
+        "/a b",
+        "/{nothing}",
+        "/a\r\nb",
+        "/{",
+    ],
+)
+def test_what_is_no_place(to: str) -> None:
+    with pytest.raises(ValueError, match=r"URL|http|character"):
+        Redirect(to=to)

@@ -1,0 +1,216 @@
+"""Files of a directory: found, not found, and never from outside it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateway.client import Client, get
+from tests.gateway.world import World, route
+from vidops.errors import PermanentError
+from vidops_plugins.handlers.static import find
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A directory with a bit of everything, and a secret beside it."""
+    root = tmp_path / "site"
+    (root / "app").mkdir(parents=True)
+    (root / "index.html").write_text("<p>home")
+    (root / "app" / "index.html").write_text("<p>app")
+    (root / "app" / "main-4f2a9c1b.js").write_text("let a = 1;" * 100)
+    (root / "app" / "main-4f2a9c1b.js.gz").write_bytes(gzip.compress(b"let a = 1;" * 100))
+    (root / "a b.txt").write_text("0123456789")
+    (root / ".env").write_text("SECRET=1")
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_text("secret")
+    (tmp_path / "secret.txt").write_text("secret")
+    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (root / "out").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    return root
+
+
+async def serve(world: World, site: Path, handler: str = "static", **options: object) -> None:
+    await world.start([route("/**", handler, root=str(site), **options)])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/", b"<p>home", "text/html; charset=utf-8"),
+        ("/index.html", b"<p>home", "text/html; charset=utf-8"),
+        ("/app/", b"<p>app", "text/html; charset=utf-8"),
+        ("/a%20b.txt", b"0123456789", "text/plain; charset=utf-8"),
+        ("/app/main-4f2a9c1b.js", b"let a = 1;" * 100, "text/javascript; charset=utf-8"),
+    ],
+)
+async def test_files(world: World, site: Path, path: str, body: bytes, kind: str) -> None:
+    await serve(world, site)
+    answer = await get(world.port, path)
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (200, body, kind)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/missing", "/.env", "/.git/config", "/link.txt", "/out/secret.txt", "/pipe", "/index.html/", "/INDEX.html",
+     "/app/missing/", "/index.html/x"],
+)  # fmt: skip
+async def test_what_is_not_there_for_anybody(world: World, site: Path, path: str) -> None:
+    await serve(world, site)
+    answer = await get(world.port, path)
+    assert answer.status == 404
+    assert b"secret" not in answer.body.lower()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/app/..%5c..%5csecret.txt", "//etc/passwd",
+     "/index.html%00.txt", "/%2e%2e%2fsecret.txt", "/app/%252e%252e/x", "/./index.html", "/%c0%ae%c0%ae/secret.txt"],
+)  # fmt: skip
+async def test_ways_out_are_refused(world: World, site: Path, path: str) -> None:
+    await serve(world, site)
+    answer = await get(world.port, path)
+    assert answer.status in (400, 404)
+    assert b"secret" not in answer.body.lower()
+
+
+@given(
+    st.lists(st.sampled_from(["..", ".", "", "out", "site", "secret.txt", "link.txt", "app", "~", "x\0y"]), max_size=6)
+)
+def test_nothing_outside_is_ever_opened(segments: list[str]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as outside:
+        root = Path(outside, "site")
+        (root / "app").mkdir(parents=True)
+        Path(outside, "secret.txt").write_text("secret")
+        (root / "link.txt").symlink_to(Path(outside, "secret.txt"))
+        (root / "out").symlink_to(outside)
+        assert find(str(root), "/".join(segments), index="secret.txt", accepted=("gzip",)) is None
+
+
+async def test_caching(world: World, site: Path) -> None:
+    await serve(world, site)
+    async with await Client.connect(world.port) as client:
+        page = await client.get("/index.html")
+        assert page.headers["cache-control"] == "no-cache"
+        hashed = await client.get("/app/main-4f2a9c1b.js")
+        assert hashed.headers["cache-control"] == "public, max-age=31536000, immutable"
+        tag = page.headers["etag"]
+        for condition in (f"If-None-Match: {tag}", f'If-None-Match: "x", W/{tag}', "If-None-Match: *"):
+            answer = await client.get("/index.html", headers=f"{condition}\r\n")
+            assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", tag)
+        assert (await client.get("/index.html", headers='If-None-Match: "x"\r\n')).status == 200
+        since = f"If-Modified-Since: {page.headers['last-modified']}\r\n"
+        assert (await client.get("/index.html", headers=since)).status == 304
+        assert (await client.get("/index.html", headers=since + 'If-None-Match: "x"\r\n')).status == 200
+        assert (await client.get("/index.html", headers="If-Modified-Since: yesterday\r\n")).status == 200
+        old = formatdate(0, usegmt=True)
+        assert (await client.get("/index.html", headers=f"If-Modified-Since: {old}\r\n")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body"),
+    [("bytes=2-4", 206, b"234"), ("bytes=-3", 206, b"789"), ("bytes=5-", 206, b"56789"), ("bytes=20-", 416, b""),
+     ("bytes=1-2,4-5", 200, b"0123456789"), ("lines=1-2", 200, b"0123456789"), ("bytes=4-2", 200, b"0123456789")],
+)  # fmt: skip
+async def test_ranges(world: World, site: Path, asked: str, status: int, body: bytes) -> None:
+    await serve(world, site)
+    answer = await get(world.port, "/a%20b.txt", headers=f"Range: {asked}\r\n")
+    assert (answer.status, answer.body) == (status, body)
+    if status == 206:
+        stale = await get(world.port, "/a%20b.txt", headers=f'Range: {asked}\r\nIf-Range: "old"\r\n')
+        assert (stale.status, stale.body) == (200, b"0123456789")
+
+
+@pytest.mark.parametrize(
+    ("accept", "encoding"),
+    [("gzip", "gzip"), ("br, gzip;q=0.5", "gzip"), ("gzip;q=0", None), ("*", "gzip"), ("identity", None), ("", None),
+     ("*;q=0", None), ("gzip;q=nonsense", None)],
+)  # fmt: skip
+async def test_compressed_beforehand(world: World, site: Path, accept: str, encoding: str | None) -> None:
+    await serve(world, site)
+    answer = await get(world.port, "/app/main-4f2a9c1b.js", headers=f"Accept-Encoding: {accept}\r\n")
+    assert answer.headers.get("content-encoding") == encoding
+    body = gzip.decompress(answer.body) if encoding else answer.body
+    assert body == b"let a = 1;" * 100
+
+
+async def test_an_older_compressed_sibling_is_of_another_file(world: World, site: Path) -> None:
+    os.utime(site / "app" / "main-4f2a9c1b.js.gz", (1, 1))
+    await serve(world, site)
+    answer = await get(world.port, "/app/main-4f2a9c1b.js", headers="Accept-Encoding: gzip\r\n")
+    assert "content-encoding" not in answer.headers
+
+
+async def test_a_directory_is_behind_its_slash(world: World, site: Path) -> None:
+    await serve(world, site)
+    answer = await get(world.port, "/app?x=1")
+    assert (answer.status, answer.headers["location"]) == (308, "./app/?x=1")
+
+
+async def test_methods_and_head(world: World, site: Path) -> None:
+    await serve(world, site)
+    async with await Client.connect(world.port) as client:
+        answer = await client.get("/index.html", method="HEAD")
+        assert (answer.status, answer.headers["content-length"]) == (200, "7")
+        answer = await client.get("/index.html", method="POST", body=b"x")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_a_root_that_is_missing_is_said_at_once(world: World, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="is not a directory"):
+        await serve(world, tmp_path / "nowhere")
+
+
+async def test_a_relative_root_starts_from_the_stack_file(world: World, site: Path) -> None:
+    await world.start([{**route("/**", "static", root="site"), "base_dir": str(site.parent)}])
+    assert (await get(world.port, "/")).body == b"<p>home"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        ("/devices/door", "text/html", 200),
+        ("/devices/door", "*/*", 200),
+        ("/missing.js", "*/*", 404),
+        ("/api/data", "application/json", 404),
+    ],
+)
+async def test_an_application_finds_out_by_itself(
+    world: World, site: Path, path: str, accept: str, status: int
+) -> None:
+    await serve(world, site, "spa")
+    answer = await get(world.port, path, headers=f"Accept: {accept}\r\n")
+    assert answer.status == status
+    if status == 200:
+        assert answer.body == b"<p>home"
+        assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_media_is_all_that_media_shows(world: World, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    (tmp_path / "notes.txt").write_text("private")
+    (tmp_path / "page.html").write_text("<script>")
+    await serve(world, tmp_path, "media")
+    answer = await get(world.port, "/clip.mp4", headers="Range: bytes=1-2\r\n")
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (206, b"il", "video/mp4")
+    for path in ("/notes.txt", "/page.html", "/"):
+        assert (await get(world.port, path)).status == 404
+
+
+async def test_each_tenant_has_media_of_its_own(world: World, tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_text(name)
+    await serve(world, tmp_path, "media", by_tenant=True)
+    assert (await get(world.port, "/clip.mp4")).status == 404, "without a tenant there is nothing"
+    assert (await get(world.port, "/north/clip.mp4")).status == 404
