@@ -17,6 +17,7 @@ def vidops_handlers():
 from vidops.asgi import (
     DIRECT,
     GRANTS,
+    ORIGIN,
     TENANT,
     TUNNEL,
     USER,
@@ -90,6 +91,7 @@ __all__ = [
     "DIRECT",
     "FFMPEG",
     "GRANTS",
+    "ORIGIN",
     "PYTHON",
     "RUN_ID",
     "SECRET_INPUT",

@@ -18,6 +18,10 @@ DIRECT = "vidops.direct"
 """Key of `scope["extensions"]` under which a `Direct` is found where the connection allows one."""
 
 
+ORIGIN = "vidops.origin"
+"""Key of the scope that is true where a middleware has found that the page that asks may: handlers ask no more."""
+
+
 class Direct(Protocol):
     """The connection's own transport, for long streams over plain HTTP/1.1.
 
@@ -26,6 +30,7 @@ class Direct(Protocol):
     connection. Middleware that changes bodies deletes the extension, and the handler falls back to `send`.
     """
 
+    claimed: bool
     opened: bool
     sent: int
     """Bytes of the body so far."""

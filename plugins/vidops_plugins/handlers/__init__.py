@@ -9,6 +9,7 @@ from vidops_plugins.handlers import (
     captures,
     console,
     control,
+    csp_report,
     devices,
     health,
     proxy,
@@ -41,5 +42,8 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType("spa", static.Spa, static.build_spa, summary="A single-page application."),
         HandlerType("media", static.Media, static.build_media, summary="Pictures, films and sounds of a directory."),
         HandlerType("redirect", redirect.Redirect, redirect.build, summary="Somewhere else, by a template."),
+        HandlerType(
+            "csp_report", csp_report.CspReport, csp_report.build, summary="Takes browsers' reports of refusals."
+        ),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from vidops.api import (
+    ORIGIN,
     GatewayContext,
     PermanentError,
     Scope,
@@ -157,6 +158,8 @@ async def change(scope: Scope, send: Send, context: GatewayContext, path: str) -
 
 def same_site(scope: Scope) -> bool:
     """Whether a browser sends this for a page of ours, or it is no browser at all."""
+    if scope.get(ORIGIN):
+        return True
     site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
     if site is not None and site not in SITES:
         return False

@@ -1,0 +1,188 @@
+"""Smaller answers for whoever takes them: zstd, Brotli, gzip (RFC 9110, 8.4).
+
+Left alone: streams, ranges, what is compressed already or says `no-transform`, what sets a cookie, and the paths that
+the stack file names because a secret stands there beside what a client sent: its length would tell the secret (BREACH).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import re
+import zlib
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field
+
+from vidops.api import (
+    ASGIApp,
+    GatewayContext,
+    Message,
+    Options,
+    Receive,
+    Scope,
+    Send,
+    Size,
+    direct_of,
+    header,
+)
+
+IN_THREAD = 64 * 1024
+"""Bytes from which on compressing takes milliseconds, in which nobody else would be served."""
+_TEXTUAL = re.compile(
+    rb"text/(?!event-stream)|application/(?:[a-z0-9.+-]*\+)?(?:json|xml)\b|application/(?:javascript|wasm|manifest\+json)"
+    rb"|image/svg\+xml|application/vnd\.apple\.mpegurl"
+)
+Coding = Literal["zstd", "br", "gzip"]
+
+
+class Compress(Options):
+    """Compresses texts."""
+
+    encodings: Annotated[tuple[Coding, ...], Field(min_length=1, max_length=3)] = ("zstd", "br", "gzip")
+    """Which, the preferred first."""
+    min_size: Size = "1KiB"  # type: ignore[assignment]
+    """Bytes from which on it is worth it."""
+    except_paths: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
+    """Globs of paths whose answers hold a secret beside what the client sent, such as a form with a token."""
+
+
+class Packer(Protocol):
+    """One body. `pack` gives what the client can read so far, `end` the rest."""
+
+    def pack(self, data: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+class Gzip:
+    def __init__(self) -> None:
+        self._way = zlib.compressobj(6, zlib.DEFLATED, 31)
+
+    def pack(self, data: bytes) -> bytes:
+        return self._way.compress(data) + self._way.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        return self._way.flush()
+
+
+class Brotli:
+    def __init__(self) -> None:
+        import brotli
+
+        self._way: Any = brotli.Compressor(quality=4)
+
+    def pack(self, data: bytes) -> bytes:
+        return bytes(self._way.process(data) + self._way.flush())
+
+    def end(self) -> bytes:
+        return bytes(self._way.finish())
+
+
+class Zstd:
+    def __init__(self) -> None:
+        import zstandard
+
+        self._flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+        # RFC 9659: a window of at most 8 MiB; level 3 stays far below.
+        self._way: Any = zstandard.ZstdCompressor(level=3).compressobj()
+
+    def pack(self, data: bytes) -> bytes:
+        return bytes(self._way.compress(data) + self._way.flush(self._flush))
+
+    def end(self) -> bytes:
+        return bytes(self._way.flush())
+
+
+PACKERS: dict[str, Callable[[], Packer]] = {"gzip": Gzip, "br": Brotli, "zstd": Zstd}
+
+
+def build(options: Compress, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    secret = [re.compile(fnmatch.translate(glob)) for glob in options.except_paths]
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def compressed(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or any(pattern.fullmatch(scope["path"]) for pattern in secret):
+                await app(scope, receive, send)
+            else:
+                await app(scope, receive, Answer(scope, send, options))
+
+        return compressed
+
+    return wrap
+
+
+class Answer:
+    """`send` of one request, whose body may shrink on its way."""
+
+    def __init__(self, scope: Scope, send: Send, options: Compress) -> None:
+        self._scope = scope
+        self._send = send
+        self._options = options
+        self._packer: Packer | None = None
+
+    async def __call__(self, message: Message) -> None:
+        """ASGI's `send`."""
+        if message["type"] == "http.response.start":
+            message = self._start(message)
+        elif message["type"] == "http.response.body" and self._packer is not None:
+            message = await self._part(self._packer, message)
+        await self._send(message)
+
+    def _start(self, message: Message) -> Message:
+        headers = [(n.lower(), v) for n, v in message.get("headers", ())]
+        direct = direct_of(self._scope)
+        if not compressible(int(message["status"]), headers, self._options.min_size) or (direct and direct.claimed):
+            return message
+        headers.append((b"vary", b"accept-encoding"))
+        coding = chosen(header(self._scope, b"accept-encoding") or b"", self._options.encodings)
+        if coding is None:
+            return {**message, "headers": headers}
+        if self._scope["method"] != "HEAD":
+            self._packer = PACKERS[coding]()
+        kept = [
+            (n, weak(v) if n == b"etag" else v) for n, v in headers if n not in (b"content-length", b"accept-ranges")
+        ]
+        return {**message, "headers": [*kept, (b"content-encoding", coding.encode())]}
+
+    async def _part(self, packer: Packer, message: Message) -> Message:
+        data: bytes = message.get("body", b"")
+        if len(data) >= IN_THREAD:
+            packed = await asyncio.to_thread(packer.pack, data)
+        else:
+            packed = packer.pack(data) if data else b""
+        if not message.get("more_body", False):
+            packed += packer.end()
+        return {**message, "body": packed}
+
+
+def compressible(status: int, headers: list[tuple[bytes, bytes]], least: int) -> bool:
+    """Whether an answer is a whole text that may be changed on its way."""
+    if status < 200 or status in (204, 206, 304):
+        return False
+    found = dict(headers)
+    length = found.get(b"content-length")
+    return (
+        not found.keys() & {b"content-encoding", b"content-range", b"set-cookie"}
+        and _TEXTUAL.match(found.get(b"content-type", b"").lower()) is not None
+        and b"no-transform" not in found.get(b"cache-control", b"").lower()
+        and (length is None or (length.isdigit() and int(length[:20]) >= least))
+    )
+
+
+def chosen(accepted: bytes, ours: tuple[Coding, ...]) -> str | None:
+    """The coding that the client likes best, of equals the first of ours (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for item in accepted.decode("latin-1").lower().split(",")[:50]:
+        name, _, weight = item.partition(";")
+        found = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight) if weight else None
+        if not weight or found:
+            weights[name.strip()] = float(found[1]) if found else 1.0
+    everything = weights.get("*", 0.0)
+    best = max(ours, key=lambda name: weights.get(name, everything))
+    return best if weights.get(best, everything) > 0 else None
+
+
+def weak(tag: bytes) -> bytes:
+    """The bytes are others: only their meaning is the same."""
+    return tag if tag.startswith(b"W/") else b"W/" + tag

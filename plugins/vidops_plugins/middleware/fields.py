@@ -1,0 +1,59 @@
+"""Names and values of header fields, as stack files write them; values may say who asks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from vidops.api import Scope, header, tenant_of, user_of
+
+_NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]{1,100}")
+_FRAMING = ("connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+
+
+def field_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header field")
+    if name.lower() in _FRAMING:
+        raise ValueError(f"{name} follows from the message itself")
+    return name.lower()
+
+
+FieldName = Annotated[str, AfterValidator(field_name)]
+
+VALUES: dict[str, Callable[[Scope], str]] = {
+    "client": lambda scope: (scope.get("client") or ("",))[0],
+    "host": lambda scope: (header(scope, b"host") or b"").decode("latin-1"),
+    "path": lambda scope: scope["raw_path"].decode("latin-1"),
+    "request_id": lambda scope: scope.get("vidops.request_id", ""),
+    "roles": lambda scope: ",".join(sorted(user.roles)) if (user := user_of(scope)) else "",
+    "scheme": lambda scope: str(scope["scheme"]),
+    "tenant": lambda scope: tenant.name if (tenant := tenant_of(scope)) else "",
+    "user": lambda scope: user.name if (user := user_of(scope)) else "",
+}
+"""What stands in braces in a value."""
+
+
+def field_value(text: str) -> str:
+    unknown = [name for name in re.findall(r"\{([^{}]*)\}", text) if name not in VALUES]
+    if unknown:
+        raise ValueError(f"unknown field {{{unknown[0]}}}: there are {', '.join('{' + v + '}' for v in VALUES)}")
+    if re.search(r"[^\t\x20-\x7e]", text) or re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        raise ValueError("must be one line of ASCII, with braces around fields alone")
+    return text
+
+
+FieldValue = Annotated[str, Field(max_length=2000), AfterValidator(field_value)]
+
+
+def filled(text: str, scope: Scope) -> bytes:
+    """A value with what this request puts into it. What cannot stand in a field is written in percent."""
+
+    def value(match: re.Match[str]) -> str:
+        found = VALUES[match[1]](scope)
+        return re.sub(r"[^\x20-\x7e]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), found)
+
+    return re.sub(r"\{([^{}]*)\}", value, text).encode("latin-1")
