@@ -19,6 +19,7 @@ from vidops_plugins.middleware import (
     limits,
     maintenance,
     oidc,
+    rate_limit,
     request_id,
     rewrite,
     security_headers,
@@ -67,6 +68,7 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
         MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
         MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
+        MiddlewareType("rate_limit", rate_limit.RateLimit, rate_limit.build, summary="How often somebody may ask."),
         MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),
     )

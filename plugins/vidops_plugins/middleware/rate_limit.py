@@ -1,0 +1,232 @@
+"""How often somebody may ask: GCRA, the law of a leaky bucket with one number a key, by the library throttled-py.
+
+In memory, the number of keys is bounded: the one that has not asked for longest is forgotten first. In Redis, gateways
+and hosts share what they have counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from vidops.api import (
+    ASGIApp,
+    GatewayContext,
+    Message,
+    Options,
+    PermanentError,
+    PositiveDuration,
+    Receive,
+    Scope,
+    SecretRef,
+    Send,
+    header,
+    respond_problem,
+    tenant_of,
+    user_of,
+)
+
+OUTAGE_PAUSE = 1.0
+"""Seconds in which a Redis that did not answer is not asked again."""
+IPV6_PREFIX = 64
+"""Bits: what one household or host gets; it has as many addresses as it likes."""
+
+
+class Redis(Options):
+    """Where counts are shared."""
+
+    url: Annotated[str, Field(pattern=r"^(?:rediss?://[^\s@]{1,300}|unix:///[^\s@]{1,200})$")]
+    """redis://HOST:PORT/DB, rediss:// for TLS, or unix:///PATH; without a password."""
+    password: SecretRef | None = None
+    timeout: PositiveDuration = "200ms"  # type: ignore[assignment]
+    """How long its answer is waited for."""
+    on_outage: Literal["allow", "refuse"] = "allow"
+    """What happens to requests while it does not answer: let them through, or answer 503."""
+
+
+class RateLimit(Options):
+    """Refuses more requests than agreed (429), and says how many are left."""
+
+    limit: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    """Requests in a period."""
+    per: PositiveDuration = "1m"  # type: ignore[assignment]
+    """The period: whole seconds."""
+    burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """Requests at once, before the rate counts; without it, a whole period's."""
+    by: Annotated[str, Field(pattern=r"^(client|user|tenant|route|header:[A-Za-z0-9-]{1,60})$")] = "client"
+    """Whose requests are counted together: client (an address, of IPv6 the /64), user, tenant, route (everybody's), or
+    header:NAME. Who has no user, tenant or header is counted by address."""
+    keys: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """How many of them are told apart, without Redis; about 400 bytes each."""
+    redis: Redis | None = None
+
+    @field_validator("per")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        if value < 1 or value != int(value):
+            raise ValueError("whole seconds: 1s, 1m, 1h")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`after`: seconds until another request is let through; `reset`: until all of them are."""
+
+    limited: bool
+    left: int
+    reset: float
+    after: float
+
+
+Ask = Callable[[str], Awaitable[Verdict]]
+
+
+def build(options: RateLimit, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    key = key_of(options.by)
+    most = options.burst or options.limit
+    policy = b'"default";q=%d;w=%d' % (most, max(1, round(most * options.per / options.limit)))
+    ask = in_memory(options) if options.redis is None else Shared(options, context).ask
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                verdict = await ask(f"{context.gateway}|{context.route}|{key(scope)}")
+            except Unavailable:
+                if options.redis is not None and options.redis.on_outage == "allow":
+                    await app(scope, receive, send)
+                    return
+                said = "requests cannot be counted right now"
+                await respond_problem(scope, send, 503, said, reason="CounterDown", headers=[(b"retry-after", b"1")])
+                return
+            fields = [
+                (b"ratelimit-policy", policy),
+                (b"ratelimit", b'"default";r=%d;t=%d' % (verdict.left, math.ceil(verdict.reset))),
+            ]
+            if verdict.limited:
+                wait = (b"retry-after", b"%d" % max(1, math.ceil(verdict.after)))
+                detail = "too many requests: wait, and ask less often"
+                await respond_problem(scope, send, 429, detail, reason="RateLimited", headers=[*fields, wait])
+                return
+
+            async def answer(message: Message) -> None:
+                if message["type"].endswith("response.start") or message["type"] == "websocket.accept":
+                    message = {**message, "headers": [*message.get("headers", ()), *fields]}
+                await send(message)
+
+            await app(scope, receive, answer)
+
+        return limited
+
+    return wrap
+
+
+def key_of(by: str) -> Callable[[Scope], str]:
+    """Whose request it is; keys of different kinds never meet."""
+    name = by.removeprefix("header:").lower().encode()
+
+    def client(scope: Scope) -> str:
+        return f"client {network((scope.get('client') or ('',))[0])}"
+
+    def of_header(scope: Scope) -> str:
+        value = header(scope, name)
+        return f"header {value[:200].decode('latin-1')}" if value is not None else client(scope)
+
+    def of_user(scope: Scope) -> str:
+        user = user_of(scope)
+        return f"user {user.via} {user.name}" if user is not None else client(scope)
+
+    def of_tenant(scope: Scope) -> str:
+        tenant = tenant_of(scope)
+        return f"tenant {tenant.name}" if tenant is not None else client(scope)
+
+    kinds = {"client": client, "user": of_user, "tenant": of_tenant, "route": lambda _: "route"}
+    return kinds.get(by, of_header)
+
+
+def network(address: str) -> str:
+    """What one client has: an address, of IPv6 its /64."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ip_network((found, IPV6_PREFIX), strict=False).network_address)
+    return str(found)
+
+
+class Unavailable(Exception):
+    """Redis does not answer."""
+
+
+def _throttle(options: RateLimit, store: Any) -> Ask:
+    from throttled import rate_limiter
+    from throttled.asyncio import Throttled
+
+    quota = rate_limiter.per_duration(
+        timedelta(seconds=options.per), options.limit, burst=options.burst or options.limit
+    )
+    throttled = Throttled(using="gcra", quota=quota, store=store)
+
+    async def ask(key: str) -> Verdict:
+        found = await throttled.limit(key)
+        return Verdict(bool(found.limited), found.state.remaining, found.state.reset_after, found.state.retry_after)
+
+    return ask
+
+
+def in_memory(options: RateLimit) -> Ask:
+    """Counts in this process."""
+    from throttled.asyncio import MemoryStore
+
+    return _throttle(options, MemoryStore(options={"MAX_SIZE": options.keys}))
+
+
+@dataclass
+class Shared:
+    """Counts in Redis."""
+
+    options: RateLimit
+    context: GatewayContext
+    _away_until: float = field(default=0.0, init=False)
+    _ask: Ask = field(init=False)
+
+    def __post_init__(self) -> None:
+        redis = self.options.redis
+        assert redis is not None
+        try:
+            import redis as client
+            from throttled.asyncio import RedisStore
+            from throttled.exceptions import BaseThrottledError
+        except ImportError:
+            raise PermanentError(
+                "rate_limit with redis needs it: pip install 'vidops[redis]'", reason="NoRedis"
+            ) from None
+        self._errors: tuple[type[Exception], ...] = (client.RedisError, BaseThrottledError, OSError, TimeoutError)
+        password = self.context.secret(redis.password) if redis.password is not None else None
+        pool = {"password": password, "socket_timeout": redis.timeout, "socket_connect_timeout": redis.timeout}
+        self._ask = _throttle(self.options, RedisStore(server=redis.url, options={"CONNECTION_POOL_KWARGS": pool}))
+
+    async def ask(self, key: str) -> Verdict:
+        """Raises `Unavailable`."""
+        redis, now = self.options.redis, time.monotonic()
+        assert redis is not None
+        if now < self._away_until:
+            raise Unavailable
+        try:
+            async with asyncio.timeout(redis.timeout):
+                return await self._ask(key)
+        except self._errors as error:
+            self._away_until = now + OUTAGE_PAUSE
+            record = {"level": "warning", "event": "redis_down", "route": self.context.route}
+            self.context.log({**record, "error": f"{type(error).__name__}: {error}"})
+            raise Unavailable from None
