@@ -12,6 +12,7 @@ from vidops.gateway.directories import Directories
 from vidops.gateway.document import Document
 from vidops.gateway.route import Route
 from vidops.gateway.routing import Pattern, Table
+from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, Recordings
 from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext
 from vidops.resources.layout import Layout
@@ -31,6 +32,7 @@ class Services:
     control: ControlPlane
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    metrics: Metrics = field(default_factory=Metrics)
     directories: Directories = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             secret=services.secret,
             log=services.log,
             base_dir=spec.base_dir,
+            metrics=services.metrics,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)
         context = replace(context, tenants=find)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from vidops.errors import PermanentError
+from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, DeviceFacts, Recordings
 from vidops.resources.identity import TenantContext, TenantDirectory
 from vidops.resources.layout import Layout
@@ -258,6 +259,8 @@ class GatewayContext:
     closing: Closing
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    metrics: Metrics = field(default_factory=Metrics)
+    """What the gateway counts; one for all its routes."""
     base_dir: str = ""
     """The stack file's directory, which relative paths in options start from."""
     tenants: Callable[[str], TenantDirectory] = _no_directory

@@ -12,6 +12,7 @@ from vidops_plugins.handlers import (
     csp_report,
     devices,
     health,
+    metrics,
     proxy,
     recordings,
     redirect,
@@ -45,5 +46,6 @@ def vidops_handlers() -> Sequence[HandlerType]:
         HandlerType(
             "csp_report", csp_report.CspReport, csp_report.build, summary="Takes browsers' reports of refusals."
         ),
+        HandlerType("metrics", metrics.ShowMetrics, metrics.build, summary="Figures for Prometheus."),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )

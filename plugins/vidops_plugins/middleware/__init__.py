@@ -18,6 +18,7 @@ from vidops_plugins.middleware import (
     jwt,
     limits,
     maintenance,
+    metrics,
     oidc,
     rate_limit,
     request_id,
@@ -69,6 +70,7 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
         MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
         MiddlewareType("rate_limit", rate_limit.RateLimit, rate_limit.build, summary="How often somebody may ask."),
+        MiddlewareType("metrics", metrics.CountRequests, metrics.build, summary="Counts requests for Prometheus."),
         MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),
     )
