@@ -15,6 +15,7 @@ from vidops_plugins.middleware import (
     csp,
     csrf,
     headers,
+    inject_devices,
     jwt,
     limits,
     maintenance,
@@ -71,6 +72,12 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
         MiddlewareType("rate_limit", rate_limit.RateLimit, rate_limit.build, summary="How often somebody may ask."),
         MiddlewareType("metrics", metrics.CountRequests, metrics.build, summary="Counts requests for Prometheus."),
+        MiddlewareType(
+            "inject_devices",
+            inject_devices.InjectDevices,
+            inject_devices.build,
+            summary="Puts this host's cameras into a backend's answers.",
+        ),
         MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),
     )
