@@ -12,18 +12,21 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Viewer:
-    """Reads `/stream/<camera>` until it ends or `close()`. `arrivals`: monotonic times of each part's head."""
+    """Reads `<prefix>/stream/<camera>` until it ends or `close()`. `arrivals`: monotonic times of each part's head."""
 
     port: int
     camera: str
     arrivals: list[float] = field(default_factory=list)
     ended: bool = False
     error: str = ""
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         self._closing = False
         self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=15)
-        self._socket.sendall(f"GET /stream/{self.camera} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        self._socket.sendall(
+            f"GET {self.prefix}/stream/{self.camera} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode()
+        )
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 

@@ -54,6 +54,11 @@ EXAMPLES = {
         {"/snapshot/door": 200, "/livez": 200}, env={"FRONT_DESK_KEY": KEY}, headers={"X-API-Key": KEY}
     ),
 }
+PORTS = {f"VIDOPS_{name}_PORT": str(free_port()) for name in ("CAMERA", "REGISTRY", "FRONT")}
+EXAMPLES["host-services.yaml"] = Example(
+    {"/": 200, "/devices/door": 200, "/api/devices": 401, "/metrics": 401, "/livez": 200},
+    env={"VIDOPS_JWT_SECRET": KEY * 2, **PORTS},
+)
 FRAGMENTS = {"includes/common/cameras.yaml", "includes/common/chains.yaml"}
 
 
@@ -112,7 +117,7 @@ def test_it_runs(name: str, vidops_host: Callable[..., Host], video: Path) -> No
     text = (STACKS / name).read_text()
     env = {"VIDOPS_PORT": port, "VIDOPS_DEMO_PORT": port, "VIDOPS_VIDEO": str(video), **example.env}
     host = vidops_host(text, start=False, env=env)
-    for folder in (p for p in (STACKS / name).parent.iterdir() if p.is_dir() and "common" in p.name):
+    for folder in (p for p in (STACKS / name).parent.iterdir() if p.name in ("common", "web")):
         shutil.copytree(folder, host.root / folder.name)
     host.start()
 
