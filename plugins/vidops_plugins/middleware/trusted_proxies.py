@@ -32,7 +32,7 @@ class TrustedProxies(Options):
     """Takes client and scheme from what listed proxies say. Put it first in a chain."""
 
     networks: Annotated[list[Network], Field(max_length=500)] = Field(default_factory=list)
-    """Addresses or networks of the proxies: 10.0.0.2, 10.0.0.0/8, ::1."""
+    """Addresses or networks of the proxies: 192.0.2.2, 192.0.2.0/24, ::1."""
     unix: bool = False
     """Believe whoever comes by a unix socket, too."""
     header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
