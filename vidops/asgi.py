@@ -89,6 +89,19 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return value
 
 
+CLIENT_CERTIFICATE = "vidops.client_certificate"
+"""Key of `scope["extensions"]["tls"]` under which the server puts a client's verified certificate."""
+
+
+def client_certificate_of(scope: Scope) -> Mapping[str, Any] | None:
+    """The certificate that this request's client has shown and TLS has verified; None where there is none.
+
+    As `ssl.SSLSocket.getpeercert` gives it, with `subject_name` (RFC 4514: "CN=door,O=Example").
+    """
+    found: Mapping[str, Any] | None = ((scope.get("extensions") or {}).get("tls") or {}).get(CLIENT_CERTIFICATE)
+    return found
+
+
 async def respond(
     scope: Scope,
     send: Send,

@@ -17,6 +17,7 @@ from hypercorn.utils import parse_socket_addr
 from vidops.asgi import DIRECT
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
+from vidops.gateway.peer import tls_extension
 from vidops.gateway.strict import StrictH11, StrictProtocols
 from vidops.gateway.tunnel import offer_tunnel
 from vidops.gateway.wire import Wire
@@ -43,7 +44,9 @@ class Connection(TCPServer):
         unused: Any = app  # Hypercorn hands it to `Exchanges.spawn_app`, which has its own
         super().__init__(unused, loop, config, context, {}, reader, writer)
         self._asgi = app
-        self._secure = writer.get_extra_info("ssl_object") is not None
+        tls = writer.get_extra_info("ssl_object")
+        self._secure = tls is not None
+        self._tls = tls_extension(tls) if tls is not None else None
         self._head_timeout = head_timeout
         self._ended = False
 
@@ -102,6 +105,8 @@ class Connection(TCPServer):
         self.writer.transport.abort()
 
     def _prepare(self, scope: Scope, send: Any) -> None:
+        if self._tls is not None:
+            scope["extensions"]["tls"] = self._tls
         offer_tunnel(scope, send)
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
             scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])

@@ -1,4 +1,4 @@
-"""The server's side of TLS: a context from a certificate and a key, and a mark that tells when they have changed."""
+"""The server's side of TLS: a context from its files, and a mark that tells when they have changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidops.runtime.files import read_bounded
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`mark` is a digest of certificate and key: the same files renewed give another one."""
+    """`mark` is a digest of all that the context was made of: the same files renewed give another one."""
 
     context: ssl.SSLContext
     mark: str
@@ -22,10 +22,8 @@ class Certificate:
 
 def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
     """Raises `PermanentError`. The key may be the secret's text itself (PEM), wherever it comes from."""
-    try:
-        chain = read_bounded(spec.certfile)
-    except (OSError, ValueError) as error:
-        raise PermanentError(f"tls.certfile: cannot read {spec.certfile}: {error}", reason="InvalidTLS") from None
+    chain = _read("certfile", spec.certfile)
+    authorities = _read("client_ca", spec.client_ca) if spec.client_ca else b""
     key = secret(spec.keyfile)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -33,7 +31,30 @@ def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.set_alpn_protocols(["h2", "http/1.1"])
     _load_pair(context, spec.certfile, key)
-    return Certificate(context, hashlib.sha256(chain + b"\0" + key.encode()).hexdigest())
+    if spec.client_ca:
+        _trust(context, spec.client_ca, authorities)
+        context.verify_mode = ssl.CERT_REQUIRED if spec.client_auth == "required" else ssl.CERT_OPTIONAL
+    made_of = (chain, key.encode(), authorities, spec.client_auth.encode())
+    return Certificate(context, hashlib.sha256(b"\0".join(made_of)).hexdigest())
+
+
+def _read(field: str, path: str) -> bytes:
+    try:
+        return read_bounded(path)
+    except (OSError, ValueError) as error:
+        raise PermanentError(f"tls.{field}: cannot read {path}: {error}", reason="InvalidTLS") from None
+
+
+def _trust(context: ssl.SSLContext, path: str, authorities: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=authorities.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        said = getattr(error, "reason", None) or error
+        raise PermanentError(
+            f"tls.client_ca: {path} holds no certificates ({said}): it must be PEM, of the authorities that sign "
+            "clients' certificates",
+            reason="InvalidTLS",
+        ) from None
 
 
 def _load_pair(context: ssl.SSLContext, certfile: str, key: str) -> None:

@@ -36,6 +36,7 @@ from vidops.resources.specs import (
     TLSSpec,
     UploadSpec,
 )
+from vidops.stack.model import TLS
 from vidops.stack.references import references
 
 HUB = Ref("hub", "hub")
@@ -199,6 +200,15 @@ def _several(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _tls(entry: TLS) -> TLSSpec:
+    return TLSSpec(
+        certfile=entry.certfile,
+        keyfile=entry.keyfile,
+        client_ca=entry.client_ca,
+        client_auth=entry.client_auth or "required",
+    )
+
+
 def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
     for name, entry in d.stack.gateways.items():
         own = tuple(_expand(d, entry.chain))
@@ -216,7 +226,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
         spec = GatewaySpec(
             program=_ours("vidops.gateway", name, *d.layout.argv, stop_timeout=GATEWAY_STOP_TIMEOUT),
             bind=tuple(_several(entry.bind)),
-            tls=TLSSpec(certfile=entry.tls.certfile, keyfile=entry.tls.keyfile) if entry.tls else None,
+            tls=_tls(entry.tls) if entry.tls else None,
             routes=routes,
             plugins=d.plugins,
             start_timeout=entry.start_timeout,

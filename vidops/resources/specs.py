@@ -186,8 +186,12 @@ class RouteSpec(Spec):
 
 
 class TLSSpec(Spec):
+    """`client_ca`: the PEM file of the authorities whose certificates clients show; empty: none is asked for."""
+
     certfile: str
     keyfile: SecretRef
+    client_ca: str = ""
+    client_auth: Literal["required", "optional"] = "required"
 
 
 class GatewaySpec(Spec):

@@ -166,6 +166,17 @@ class TLS(Options):
     """PEM file of the certificate chain."""
     keyfile: SecretRef
     """PEM file of the private key."""
+    client_ca: str = ""
+    """PEM file of the authorities that sign clients' certificates. Read anew with the certificate."""
+    client_auth: Literal["required", "optional"] | None = None
+    """Whether a client without a certificate is refused in the handshake (the default with `client_ca`). Where it is
+    optional, `client_certificate` in a chain asks for one."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> TLS:
+        if self.client_auth is not None and not self.client_ca:
+            raise ValueError("client_auth needs client_ca: whose certificates are good?")
+        return self
 
 
 class StackBase(Options):

@@ -10,6 +10,7 @@ from vidops_plugins.middleware import (
     api_key,
     authorize,
     basic,
+    client_certificate,
     compress,
     cors,
     csp,
@@ -68,6 +69,12 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             "tenant", tenant.TenantChoice, tenant.build, summary="Finds the tenant, and shows no other's cameras."
         ),
         MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
+        MiddlewareType(
+            "client_certificate",
+            client_certificate.ClientCertificate,
+            client_certificate.build,
+            summary="Lets through who has shown a certificate.",
+        ),
         MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
         MiddlewareType("rate_limit", rate_limit.RateLimit, rate_limit.build, summary="How often somebody may ask."),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from vidops.api import Scope, header, tenant_of, user_of
+from vidops.api import Scope, client_certificate_of, header, tenant_of, user_of
 
 _NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]{1,100}")
 _FRAMING = ("connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -24,7 +24,14 @@ def field_name(name: str) -> str:
 
 FieldName = Annotated[str, AfterValidator(field_name)]
 
+
+def _certificate(scope: Scope) -> str:
+    shown = client_certificate_of(scope)
+    return str(shown["subject_name"]) if shown else ""
+
+
 VALUES: dict[str, Callable[[Scope], str]] = {
+    "certificate": _certificate,
     "client": lambda scope: (scope.get("client") or ("",))[0],
     "host": lambda scope: (header(scope, b"host") or b"").decode("latin-1"),
     "path": lambda scope: scope["raw_path"].decode("latin-1"),

@@ -13,7 +13,7 @@ from vidops_plugins.middleware.fields import FieldName, FieldValue, filled
 class Change(Options):
     set: dict[FieldName, FieldValue] = Field(default_factory=dict)
     """Fields in the place of whatever is there. Values may hold {user}, {roles}, {tenant}, {client}, {host}, {scheme},
-    {path} and {request_id}."""
+    {path}, {request_id} and {certificate} (the subject of the client's)."""
     remove: list[FieldName] = Field(default_factory=list)
     """Fields that do not go on."""
 
