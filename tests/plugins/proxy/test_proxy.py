@@ -156,6 +156,39 @@ async def test_an_early_no_is_heard(world: World, service: Service) -> None:
     assert (answer.status, answer.body) == (413, b"too much")
 
 
+@pytest.mark.parametrize("end", ["leaves", "too large"])
+async def test_nothing_follows_a_request_that_was_not_whole(world: World, service: Service, end: str) -> None:
+    """The upstream would take what comes next on that connection for the rest of it, and answer it to somebody else."""
+
+    answered = asyncio.Event()
+
+    async def early(heard: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if heard.first.startswith("POST"):
+            await reader.readexactly(10)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+            await writer.drain()
+            await answered.wait()
+        writer.write(b"hello" if heard.first.startswith("POST") else reply())
+
+    service.talk = early
+    await serve(world, service, max_body="1KiB")
+    async with await Client.connect(world.port) as client:
+        if end == "leaves":
+            client.send(b"POST /api/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n" + bytes(10))
+            await client.head()
+        else:
+            client.send(
+                b"POST /api/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\na\r\n" + bytes(10) + b"\r\n"
+            )
+            await client.head()
+            client.send(b"800\r\n" + bytes(2048) + b"\r\n")
+            await client.writer.drain()
+    answered.set()
+    async with await Client.connect(world.port) as other:
+        assert (await other.get("/api/y")).body == b"hello"
+    assert [(heard.first.split()[0], heard.connection) for heard in service.heard] == [("POST", 1), ("GET", 2)]
+
+
 async def test_a_body_has_a_limit(world: World, service: Service) -> None:
     await serve(world, service, max_body="1KiB")
     async with await Client.connect(world.port) as client:

@@ -134,10 +134,11 @@ class Exchange:
         task, self._sending = self._sending, None
         if task is None:
             return
-        if not task.done():
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        if result is not None:
+            # What the upstream waits for is the rest of this request: whatever came next would be taken for that.
             self._connection.close()
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
     async def _in_time(self, response: Awaitable[Head]) -> Head:
         try:
