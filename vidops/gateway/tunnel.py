@@ -27,7 +27,8 @@ class TunnelStream(WSStream):
         self.claimed: Headers | None = None
         self.opened = False
         self._ended = False
-        self._bytes: asyncio.Queue[bytes] = asyncio.Queue(QUEUED)
+        self._bytes: asyncio.Queue[bytes] = asyncio.Queue()
+        self._room = asyncio.Event()
 
     # -- asgi.Tunnel -------------------------------------------------------------------------------------------
 
@@ -37,7 +38,9 @@ class TunnelStream(WSStream):
     async def read(self) -> bytes:
         if self._ended and self._bytes.empty():
             return b""
-        return await self._bytes.get()
+        data = await self._bytes.get()
+        self._room.set()
+        return data
 
     async def write(self, data: bytes) -> None:
         if not self.closed:
@@ -53,7 +56,10 @@ class TunnelStream(WSStream):
             await super().handle(event)
         elif isinstance(event, Body | Data):
             if not self._ended:
-                await self._bytes.put(event.data)
+                self._bytes.put_nowait(event.data)
+            while self._bytes.qsize() > QUEUED and not self._ended:
+                self._room.clear()
+                await self._room.wait()
         elif isinstance(event, StreamClosed):
             self.closed = True
             self._end()
@@ -81,9 +87,8 @@ class TunnelStream(WSStream):
     def _end(self) -> None:
         """Nothing more comes. Whoever waits to put something in goes on, whoever reads gets what is left."""
         self._ended = True
-        if self._bytes.full():
-            self._bytes.get_nowait()
         self._bytes.put_nowait(b"")
+        self._room.set()
 
 
 def offer_tunnel(scope: Any, send: Any) -> None:
