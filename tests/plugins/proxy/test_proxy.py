@@ -370,6 +370,10 @@ async def test_tls_is_verified(world: World, certificate: tuple[Path, Path]) -> 
         await world.start(
             [
                 route("/known/**", "proxy", upstreams=[url], tls={"ca": str(certificate[0])}),
+                {
+                    **route("/beside/**", "proxy", upstreams=[url], tls={"ca": certificate[0].name}),
+                    "base_dir": str(certificate[0].parent),
+                },
                 route("/unknown/**", "proxy", upstreams=[url]),
                 route(
                     "/named/**", "proxy", upstreams=[url], tls={"ca": str(certificate[0]), "server_name": "else.where"}
@@ -378,8 +382,9 @@ async def test_tls_is_verified(world: World, certificate: tuple[Path, Path]) -> 
             ]
         )
         async with await Client.connect(world.port) as client:
-            found = {name: (await client.get(f"/{name}/x")).status for name in ("known", "unknown", "named", "blind")}
-        assert found == {"known": 200, "unknown": 502, "named": 502, "blind": 200}
+            names = ("known", "beside", "unknown", "named", "blind")
+            found = {name: (await client.get(f"/{name}/x")).status for name in names}
+        assert found == {"known": 200, "beside": 200, "unknown": 502, "named": 502, "blind": 200}
     finally:
         await app.stop()
 

@@ -76,7 +76,7 @@ class Tls(Options):
     """For https:// upstreams."""
 
     ca: str | None = None
-    """A PEM file with the authorities to believe; without it, those of the host."""
+    """A PEM file with the authorities to believe, relative to the stack file; without it, those of the host."""
     server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] | None = None
     """The name that its certificate is to be for; without it, that of its URL."""
     verify: bool = True

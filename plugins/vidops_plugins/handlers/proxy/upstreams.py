@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ class Upstreams:
             target = parse_target(url)
             pool = Pool(
                 target,
-                _tls(options.tls) if target.tls else None,
+                _tls(options.tls, self.context.base_dir) if target.tls else None,
                 server_name=options.tls.server_name or target.host,
                 most=limits.most,
                 idle=limits.idle,
@@ -149,10 +150,10 @@ class Upstreams:
                 connection.close()
 
 
-def _tls(options: Tls) -> ssl.SSLContext:
+def _tls(options: Tls, base_dir: str) -> ssl.SSLContext:
     """Raises `PermanentError` where the authorities cannot be read."""
     try:
-        context = ssl.create_default_context(cafile=options.ca)
+        context = ssl.create_default_context(cafile=os.path.join(base_dir, options.ca) if options.ca else None)
     except (OSError, ssl.SSLError) as error:
         raise PermanentError(f"tls.ca {options.ca}: {error}: give a PEM file", reason="BadCertificate") from None
     if not options.verify:
