@@ -16,8 +16,8 @@ Headers = list[tuple[bytes, bytes]]
 
 DIRECT = "vidops.direct"
 """Key of `scope["extensions"]` under which a `Direct` is found where the connection allows one."""
-
-
+PEER = "vidops.peer"
+"""Key of the scope: the address that is connected, where `trusted_proxies` believed who that says the client is."""
 ORIGIN = "vidops.origin"
 """Key of the scope that is true where a middleware has found that the page that asks may: handlers ask no more."""
 

@@ -35,8 +35,6 @@ TELL_EVERY = 1.0
 """Seconds between news of counters; a change of state is told at once."""
 STOP_TIMEOUT = 20.0
 """Seconds to wait for a source's end, its kill included, before a request is answered that it takes longer."""
-
-
 JUST_NOW = 10.0
 """Seconds in which a hub comes back for the cameras that were open to be opened again ahead of their readers."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidops.api import (
+    PEER,
     ASGIApp,
     GatewayContext,
     Receive,
@@ -29,17 +30,15 @@ from vidops_plugins.handlers.proxy.wire import Broken, Connection, Head, Stale
 
 __all__ = ["Proxy", "build"]
 
-PEER = "vidops.peer"
-"""Key of the scope: the address that is connected, kept by `trusted_proxies` where it believed what that said."""
 
-
-@dataclass(frozen=True, slots=True)
 class Failure(Exception):
     """What the client is told: a status and a word, and nothing of the inside."""
 
-    status: int
-    reason: str
-    detail: str
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
 
 
 def build(options: Proxy, context: GatewayContext) -> ASGIApp:
@@ -119,7 +118,7 @@ class Proxying:
             answered = await exchange.head()
             upstream.judge(answered.status)
             if answered.status != 101:
-                await self._refusal(exchange, answered, send, connection)
+                await self._refusal(exchange, answered, send)
                 return True
             tunnel.accepted(key, answered)
             try:
@@ -190,7 +189,7 @@ class Proxying:
             upstream.failed()
             raise CutOff(str(error)) from None
 
-    async def _refusal(self, exchange: Exchange, head: Head, send: Send, connection: Connection) -> None:
+    async def _refusal(self, exchange: Exchange, head: Head, send: Send) -> None:
         """A handshake that was answered with an ordinary response: that is the client's answer, too."""
 
         async def as_refusal(message: Any) -> None:

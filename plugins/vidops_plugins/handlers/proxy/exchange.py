@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from vidops.api import Receive, Scope, Send, header
+from vidops.api import Message, Receive, Scope, Send, header
 from vidops_plugins.handlers.proxy import heads
 from vidops_plugins.handlers.proxy.wire import Connection, Head
 
@@ -23,14 +23,10 @@ class ClientLeft(Exception):
 
 @dataclass(slots=True)
 class RequestBody:
-    """A request's body, read on demand. `length`: announced bytes; None where it comes in chunks.
-
-    `touched`: some of it has been read, and cannot be read again.
-    """
+    """A request's body, read on demand. `length`: announced bytes; None where it comes in chunks."""
 
     receive: Receive
     length: int | None
-    touched: bool = False
 
     @property
     def empty(self) -> bool:
@@ -51,10 +47,10 @@ class RequestBody:
             return cls(receive, 0)
         parts = [first]
 
-        async def again() -> object:
+        async def again() -> Message:
             return parts.pop() if parts else await receive()
 
-        return cls(again, None, touched=True)  # type: ignore[arg-type]
+        return cls(again, None)
 
     @property
     def framing(self) -> heads.Fields:
@@ -64,7 +60,6 @@ class RequestBody:
 
     async def send(self, connection: Connection, idle: float) -> None:
         """Write it all. Raises what `receive` raises, `ClientLeft`, `Slow`."""
-        self.touched = True
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
@@ -112,7 +107,7 @@ class Exchange:
 
     async def answer(self, head: Head, send: Send, *, bodiless: bool) -> None:
         """Hand the response on. Raises `Broken` or `Slow` where it is cut off: the client's must be, too."""
-        fields = heads.response_fields(head.headers)
+        fields = heads.end_to_end(head.headers)
         await send({"type": "http.response.start", "status": head.status, "headers": fields})
         done = bodiless
         chunk = b""

@@ -83,11 +83,6 @@ def request_fields(
     ]
 
 
-def response_fields(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """The fields of the response that goes back."""
-    return end_to_end(fields)
-
-
 def request_head(method: str, target: bytes, fields: Fields) -> bytes:
     """The bytes of a request's head. Raises `ValueError` for what would be two."""
     lines = [method.encode("ascii") + b" " + target + b" HTTP/1.1", *(n + b": " + v for n, v in fields)]

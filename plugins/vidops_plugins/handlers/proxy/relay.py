@@ -56,7 +56,7 @@ class Relay:
         """Until one side ends."""
         chosen = next((v.decode("latin-1") for n, v in head.headers if n == b"sec-websocket-protocol"), None)
         skipped = (b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions")
-        fields = [(n, v) for n, v in heads.response_fields(head.headers) if n not in skipped]
+        fields = [(n, v) for n, v in heads.end_to_end(head.headers) if n not in skipped]
         await self._send({"type": "websocket.accept", "subprotocol": chosen, "headers": fields})
         ways = [asyncio.create_task(way()) for way in (self._up, self._down, self._ping)]
         try:

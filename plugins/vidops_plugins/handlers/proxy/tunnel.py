@@ -18,7 +18,6 @@ from vidops_plugins.handlers.proxy.exchange import Slow
 from vidops_plugins.handlers.proxy.wire import Broken, Connection, Head
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_OFFERED = (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", b"sec-websocket-extensions")
 _AGREED = (b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions")
 
 
@@ -47,7 +46,7 @@ async def pump(send: Send, tunnel: Tunnel, connection: Connection, head: Head, *
 
     `idle`: seconds that both may be silent.
     """
-    fields = heads.response_fields(head.headers)
+    fields = heads.end_to_end(head.headers)
     more = [(n, v) for n, v in fields if n not in _AGREED]
     chosen = next((v.decode("latin-1") for n, v in fields if n == b"sec-websocket-protocol"), None)
     tunnel.claim(agreed(head))
