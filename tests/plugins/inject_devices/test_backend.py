@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 BACKEND = Path(__file__).parent / "legacy_backend.py"
 OPTIONS: dict[str, Any] = {
+    "paths": ["/api/*"],
     "fields": {"id": "name", "serial": "serial", "status": "state"},
     "identity": {"serial": "serial", "id": "name"},
     "messages": {"pointer": "/payload/devices"},
@@ -75,7 +76,7 @@ async def test_its_answers_list_this_hosts_cameras(world: World, backend: str) -
         assert other.status == 200
         assert other.json()["devices"][0]["status"] == "Missing"
         head = await client.get("/api/devices", method="HEAD")
-        assert "content-length" not in head.headers
+        assert not head.headers.keys() & {"content-length", "etag"}, "what the backend says is of another document"
 
 
 @pytest.mark.parametrize("accept", ["gzip", "identity"])

@@ -37,6 +37,8 @@ Pointer = Annotated[str, Field(pattern=r"^(?:/[^\x00]{0,200})*$", max_length=500
 _JSON = re.compile(rb"application/(?:[a-z0-9.+-]*\+)?json\b")
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-range", b"range")
 """Fields of a request that ask about the backend's document, which nobody gets."""
+_BACKENDS = (b"content-length", b"content-encoding", b"etag", b"last-modified", b"accept-ranges", b"cache-control")
+"""Fields of an answer that are about the backend's document."""
 SETTLE = 0.1
 """Seconds in which changes of cameras are told as one."""
 
@@ -59,8 +61,9 @@ class InjectDevices(Options):
 
     pointer: Pointer = "/devices"
     """Where the list is in a JSON answer (RFC 6901); a missing or null one is made."""
-    paths: Annotated[list[str], Field(max_length=100)] = Field(default_factory=lambda: ["*"])
-    """Globs of the paths whose answers are changed."""
+    paths: Annotated[list[str], Field(min_length=1, max_length=100)]
+    """Globs of the paths whose answers are changed. Conditions and ranges of requests for them do not reach the
+    backend: name no more than lists devices."""
     fields: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict)
     """What the backend calls each fact: {id: name, path: device_path, status: state}. Without it: all facts, as
     /v1/devices has them."""
@@ -143,7 +146,7 @@ class Answer:
         """ASGI's `send`."""
         if message["type"] == "http.response.start" and self._fits(message):
             if self._scope["method"] == "HEAD":
-                message = {**message, "headers": without(message["headers"], b"content-length")}
+                message = {**message, "headers": without(message["headers"], *_BACKENDS)}
             else:
                 self._start = message
                 return
@@ -176,8 +179,7 @@ class Answer:
             return
         tag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
         fixed = [(b"etag", tag), (b"cache-control", b"no-cache")]
-        gone = (b"content-length", b"content-encoding", b"etag", b"last-modified", b"accept-ranges", b"cache-control")
-        kept = without(start["headers"], *gone)
+        kept = without(start["headers"], *_BACKENDS)
         if tag in [t.strip().removeprefix(b"W/") for t in (header(self._scope, b"if-none-match") or b"").split(b",")]:
             await self._send({**start, "status": 304, "headers": [*without(kept, b"content-type"), *fixed]})
             await self._send({"type": "http.response.body", "body": b""})
