@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -100,6 +101,20 @@ def client_certificate_of(scope: Scope) -> Mapping[str, Any] | None:
     """
     found: Mapping[str, Any] | None = ((scope.get("extensions") or {}).get("tls") or {}).get(CLIENT_CERTIFICATE)
     return found
+
+
+def accepted_codings(scope: Scope, ours: Sequence[str]) -> tuple[str, ...]:
+    """Those of our content codings that the client takes, the one that it likes best first; of equals, the first of
+    ours (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for item in (header(scope, b"accept-encoding") or b"").decode("latin-1").lower().split(",")[:50]:
+        name, _, weight = item.partition(";")
+        found = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight) if weight else None
+        if not weight or found:
+            weights[name.strip()] = float(found[1]) if found else 1.0
+    everything = weights.get("*", 0.0)
+    liked = [name for name in ours if weights.get(name, everything) > 0]
+    return tuple(sorted(liked, key=lambda name: -weights.get(name, everything)))
 
 
 async def respond(

@@ -22,6 +22,7 @@ from vidops.api import (
     Receive,
     Scope,
     Send,
+    accepted_codings,
     header,
     respond,
     respond_problem,
@@ -29,7 +30,7 @@ from vidops.api import (
 )
 from vidops_plugins.handlers.files import open_below, send_file
 
-ENCODINGS = (("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz"))
+ENCODINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 """In the order that is preferred where a client likes them equally."""
 _TYPES = mimetypes.MimeTypes()
 for _suffix, _kind in ((".js", "text/javascript"), (".mjs", "text/javascript"), (".wasm", "application/wasm"),
@@ -107,7 +108,7 @@ def _build(options: Static, context: GatewayContext, *, fallback: str) -> ASGIAp
         if not await readable(scope, send):
             return
         path = str(scope["vidops.rest"])
-        accepted = accepted_encodings(scope) if options.precompressed else ()
+        accepted = accepted_codings(scope, tuple(ENCODINGS)) if options.precompressed else ()
         found = await asyncio.to_thread(find, root, path, index=options.index, accepted=accepted)
         if found is None and await asyncio.to_thread(os.path.isdir, os.path.join(root, path)) and options.index:
             await _towards_directory(scope, send, root, path, options.index)
@@ -197,28 +198,16 @@ def find(root: str, path: str, *, index: str, accepted: Sequence[str]) -> Found 
         return None
     if not accepted:
         return Found(plain, path)
-    for encoding, suffix in ENCODINGS:
-        if encoding in accepted:
-            smaller = open_below(root, [*segments[:-1], segments[-1] + suffix])
-            # One that is older is of a file that was changed since.
-            if smaller >= 0 and os.fstat(smaller).st_mtime >= os.fstat(plain).st_mtime:
-                os.close(plain)
-                return Found(smaller, path, encoding, varies=True)
-            if smaller >= 0:
-                os.close(smaller)
+    for encoding in accepted:
+        smaller = open_below(root, [*segments[:-1], segments[-1] + ENCODINGS[encoding]])
+        if smaller < 0:
+            continue
+        # One that is older is of a file that was changed since.
+        if os.fstat(smaller).st_mtime >= os.fstat(plain).st_mtime:
+            os.close(plain)
+            return Found(smaller, path, encoding, varies=True)
+        os.close(smaller)
     return Found(plain, path, varies=True)
-
-
-def accepted_encodings(scope: Scope) -> tuple[str, ...]:
-    """Those of ours that the client takes (RFC 9110, 12.5.3)."""
-    weights: dict[str, float] = {}
-    for item in (header(scope, b"accept-encoding") or b"").decode("latin-1").lower().split(",")[:50]:
-        name, _, weight = item.partition(";")
-        found = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight) if weight else None
-        if not weight or found:
-            weights[name.strip()] = float(found[1]) if found else 1.0
-    everything = weights.get("*", 0.0)
-    return tuple(name for name, _ in ENCODINGS if weights.get(name, everything) > 0)
 
 
 def is_navigation(scope: Scope, path: str) -> bool:

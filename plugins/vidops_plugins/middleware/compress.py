@@ -24,8 +24,8 @@ from vidops.api import (
     Scope,
     Send,
     Size,
+    accepted_codings,
     direct_of,
-    header,
 )
 
 IN_THREAD = 64 * 1024
@@ -135,15 +135,15 @@ class Answer:
         if not compressible(int(message["status"]), headers, self._options.min_size) or (direct and direct.claimed):
             return message
         headers.append((b"vary", b"accept-encoding"))
-        coding = chosen(header(self._scope, b"accept-encoding") or b"", self._options.encodings)
-        if coding is None:
+        accepted = accepted_codings(self._scope, self._options.encodings)
+        if not accepted:
             return {**message, "headers": headers}
         if self._scope["method"] != "HEAD":
-            self._packer = PACKERS[coding]()
+            self._packer = PACKERS[accepted[0]]()
         kept = [
             (n, weak(v) if n == b"etag" else v) for n, v in headers if n not in (b"content-length", b"accept-ranges")
         ]
-        return {**message, "headers": [*kept, (b"content-encoding", coding.encode())]}
+        return {**message, "headers": [*kept, (b"content-encoding", accepted[0].encode())]}
 
     async def _part(self, packer: Packer, message: Message) -> Message:
         data: bytes = message.get("body", b"")
@@ -168,19 +168,6 @@ def compressible(status: int, headers: list[tuple[bytes, bytes]], least: int) ->
         and b"no-transform" not in found.get(b"cache-control", b"").lower()
         and (length is None or (length.isdigit() and int(length[:20]) >= least))
     )
-
-
-def chosen(accepted: bytes, ours: tuple[Coding, ...]) -> str | None:
-    """The coding that the client likes best, of equals the first of ours (RFC 9110, 12.5.3)."""
-    weights: dict[str, float] = {}
-    for item in accepted.decode("latin-1").lower().split(",")[:50]:
-        name, _, weight = item.partition(";")
-        found = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight) if weight else None
-        if not weight or found:
-            weights[name.strip()] = float(found[1]) if found else 1.0
-    everything = weights.get("*", 0.0)
-    best = max(ours, key=lambda name: weights.get(name, everything))
-    return best if weights.get(best, everything) > 0 else None
 
 
 def weak(tag: bytes) -> bytes:
