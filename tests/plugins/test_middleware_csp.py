@@ -34,6 +34,8 @@ async def test_each_answer_has_a_nonce_of_its_own(world: World) -> None:
             assert answer.headers["cache-control"] == "no-store"
             assert "etag" not in answer.headers
             seen.add(found[1])
+        head = await client.get("/", method="HEAD")
+        assert head.headers["content-length"] == str(len(PAGE))
     assert len(seen) == 3
 
 

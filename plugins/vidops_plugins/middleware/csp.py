@@ -63,7 +63,9 @@ def build(options: Csp, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]
         async def restricted(scope: Scope, receive: Receive, send: Send) -> None:
             nonce = secrets.token_urlsafe(18)
             field = (name, policy.replace("{nonce}", nonce).encode())
-            await app({**scope, NONCE: nonce}, receive, Page(send, field, options.placeholder, nonce))
+            # An answer to HEAD has no page to put it in.
+            word = options.placeholder if scope.get("method") != "HEAD" else None
+            await app({**scope, NONCE: nonce}, receive, Page(send, field, word, nonce))
 
         return restricted
 
