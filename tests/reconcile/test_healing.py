@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from tests.reconcile.world import make_host
 from vidops.ports import ProcessEvent
 from vidops.reconcile.healing import Healer
 from vidops.reconcile.host import Host
-from vidops.resources.restart import RestartPolicy
+from vidops.resources.restart import Backoff, RestartPolicy
 from vidops.testing import FakeClock, FakeProcesses
 
 POLICY = RestartPolicy(base=1.0, jitter=0.0, crash_loop_after=3)
@@ -29,7 +31,14 @@ class World:
         self.clock = FakeClock()
         self.processes = FakeProcesses(refusing)
         self.host: Host = make_host(self.clock, self.processes)
-        self.healer = Healer(self.host, lambda _: POLICY, held, lambda: None, dice=lambda: 0.5)
+        self.healer = Healer(
+            self.host,
+            lambda _: POLICY,
+            held,
+            lambda: None,
+            dice=lambda: 0.5,
+            feeder_of=lambda program: "hub" if program.startswith("capture.") else None,
+        )
 
     async def run(self, program: str) -> None:
         await self.processes.ensure([program])
@@ -49,27 +58,27 @@ class World:
 
 async def test_a_row_of_failures_is_backed_off() -> None:
     world = World()
-    await world.run("capture.a")
+    await world.run("gateway.a")
     waits = []
     for _ in range(4):
         before = world.clock.time
-        await world.crash("capture.a")
+        await world.crash("gateway.a")
         waits.append(world.clock.time - before)
     assert waits == [0.0, 1.0, 2.0, 4.0]
-    assert world.healer.patient("capture.a").restarts == 4
-    assert world.healer.patient("capture.a").backoff.crash_looping(POLICY)
+    assert world.healer.patient("gateway.a").restarts == 4
+    assert world.healer.patient("gateway.a").backoff.crash_looping(POLICY)
 
 
 async def test_a_healthy_while_resets_the_backoff() -> None:
     world = World()
-    await world.run("capture.a")
-    await world.crash("capture.a")
-    await world.crash("capture.a")
+    await world.run("gateway.a")
+    await world.crash("gateway.a")
+    await world.crash("gateway.a")
     world.clock.time += POLICY.healthy_after
     before = world.clock.time
-    await world.crash("capture.a")
+    await world.crash("gateway.a")
     assert world.clock.time == before
-    assert world.healer.patient("capture.a").backoff.failures == 1
+    assert world.healer.patient("gateway.a").backoff.failures == 1
 
 
 async def test_what_is_not_wanted_stays_down() -> None:
@@ -106,6 +115,29 @@ async def test_what_is_held_waits_and_is_not_blamed() -> None:
     await settled(lambda: world.healer.patient("capture.a").timer is None)
     assert [what for what, _ in world.processes.history] == ["start", "start"]
     assert world.healer.patient("capture.a").backoff.failures == 0
+
+
+@pytest.mark.parametrize("told", [("hub", "capture.a"), ("capture.a", "hub")])
+async def test_a_program_is_not_blamed_for_the_end_of_what_it_reads_from(told: tuple[str, str]) -> None:
+    world = World()
+    await world.run("hub")
+    await world.run("capture.a")
+    for _ in range(POLICY.crash_loop_after + 1):
+        world.clock.time += 0.5
+        before = world.clock.time
+        for program in told:
+            world.processes.end(program)
+            world.healer.heard(ProcessEvent(program, "EXITED"))
+        world.healer.patient("hub").backoff = Backoff()
+        await settled(lambda: not world.healer.at_work("hub") and not world.healer.at_work("capture.a"))
+        world.clock.time += 0.01
+        for program in ("hub", "capture.a"):
+            world.healer.heard(ProcessEvent(program, "RUNNING", 1))
+        assert world.clock.time - before < POLICY.base
+    assert world.healer.patient("capture.a").backoff.failures == 0
+    # Its own end, with the hub at work, still counts.
+    await world.crash("capture.a")
+    assert world.healer.patient("capture.a").backoff.failures == 1
 
 
 async def test_a_refused_start_is_tried_again_and_told() -> None:

@@ -97,7 +97,7 @@ class Engine:
         self.memory = Memory()
         self.changed = asyncio.Event()
         """Set whenever status may have changed."""
-        self.healer = Healer(host, self._policy_of, self._held, self.changed.set)
+        self.healer = Healer(host, self._policy_of, self._held, self.changed.set, feeder_of=self._feeder_of)
         self.recorders = Recorders(host.clock)
         host.pause_of = self.recorders.pause_of
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
@@ -383,11 +383,12 @@ class Engine:
         return getattr(self._spec_of(program), "restart", RestartPolicy())
 
     def _held(self, program: str) -> bool:
-        """Whether what it reads from is away: the hub (whose end is heard of first), or its camera in it."""
+        """Whether the hub does not know its camera."""
         spec = self._spec_of(program)
-        if isinstance(spec, CaptureSpec | LoopbackSpec):
-            return self.healer.at_work("hub") or spec.camera not in self.host.cameras()
-        return False
+        return isinstance(spec, CaptureSpec | LoopbackSpec) and spec.camera not in self.host.cameras()
+
+    def _feeder_of(self, program: str) -> str | None:
+        return "hub" if isinstance(self._spec_of(program), CaptureSpec | LoopbackSpec) else None
 
     def _spec_of(self, program: str) -> Spec | None:
         good = self.memory.good

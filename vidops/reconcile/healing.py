@@ -28,6 +28,7 @@ class Patient:
 
     backoff: Backoff = field(default_factory=Backoff)
     started: float = 0.0
+    ended: float = 0.0
     restarts: int = 0
     error: str = ""
     """What its last end, or the refusal of its last start, was about."""
@@ -39,8 +40,9 @@ class Patient:
 class Healer:
     """Restarts wanted programs. `policy_of(program)` gives the policy; `changed` is called after each event.
 
-    `held(program)`: it cannot work now, for a reason outside of it (its hub is away). Its end is no failure of its
-    own then, and its start waits.
+    `held(program)`: it cannot work now, for a reason outside of it. Its end is no failure of its own then, and its
+    start waits. `feeder_of(program)`: the program it reads from, if any. While that is away it is held, and an end
+    after that one's is no failure of its own, whichever is heard of first.
     """
 
     def __init__(
@@ -49,11 +51,14 @@ class Healer:
         policy_of: Callable[[str], RestartPolicy],
         held: Callable[[str], bool],
         changed: Callable[[], None],
+        *,
         dice: Callable[[], float] = random.random,
+        feeder_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.host = host
         self.policy_of = policy_of
-        self.held = held
+        self._held_outside = held
+        self.feeder_of = feeder_of
         self.changed = changed
         self.dice = dice
         self.patients: dict[str, Patient] = {}
@@ -66,6 +71,15 @@ class Healer:
         """Whether a program has ended and is being started again."""
         patient = self.patients.get(program)
         return patient is not None and patient.timer is not None
+
+    def held(self, program: str) -> bool:
+        feeder = self.feeder_of(program)
+        return (feeder is not None and self.at_work(feeder)) or self._held_outside(program)
+
+    def _blameless(self, program: str, patient: Patient) -> bool:
+        """Whether what ended had lost what it read from: that was away, or ended since this one was started."""
+        feeder = self.patients.get(self.feeder_of(program) or "")
+        return self.held(program) or (feeder is not None and feeder.ended > patient.started)
 
     def forget(self, program: str) -> None:
         """A new spec, or none: its past does not count any more."""
@@ -85,10 +99,7 @@ class Healer:
         elif event.state in ENDED and patient.timer is not None:
             patient.ended_again = True
         elif event.state in ENDED:
-            if not self.held(event.program):
-                policy = self.policy_of(event.program)
-                ran_for = now - patient.started if patient.started else 0.0
-                patient.backoff = patient.backoff.failed(policy, now=now, ran_for=ran_for, chance=self.dice())
+            patient.ended = now
             patient.timer = self.tasks.start(self._restart(event.program, patient), f"heal {event.program}")
         self.changed()
 
@@ -117,6 +128,15 @@ class Healer:
     async def _start_again(self, program: str, patient: Patient) -> None:
         """Wait for the backoff, then start, unless it is not wanted any more or runs already."""
         clock = self.host.clock
+        if self.feeder_of(program) is not None:
+            # The end that caused this one may be told after it.
+            await clock.sleep(HELD_PAUSE)
+        if not self._blameless(program, patient):
+            ran_for = patient.ended - patient.started if patient.started else 0.0
+            patient.backoff = patient.backoff.failed(
+                self.policy_of(program), now=patient.ended, ran_for=ran_for, chance=self.dice()
+            )
+            self.changed()
         with contextlib.suppress(VidopsError):
             state = await self.host.state_of(program)
             if state is not None and state.stopped:
