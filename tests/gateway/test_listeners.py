@@ -35,6 +35,14 @@ def test_binds_as_they_are_written(text: str, host: str, port: int, path: str) -
     assert Bind.parse(text) == Bind(text, host, port, path)
 
 
+def test_more_ways_to_write_one() -> None:
+    assert Bind.parse("unix:/run/w.sock?mode=0600") == Bind(
+        "unix:/run/w.sock?mode=0600", path="/run/w.sock", mode=0o600
+    )
+    assert Bind.parse("unix:/run/w.sock?mode=9") == Bind("unix:/run/w.sock?mode=9", path="/run/w.sock?mode=9")
+    assert Bind.parse("fd://web").passed == "web"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -47,6 +55,8 @@ def test_binds_as_they_are_written(text: str, host: str, port: int, path: str) -
         ("localhost:٣", "not a port"),
         ("unix:run/x.sock", "must be absolute"),
         ("unix:/" + "x" * 107, "at most 107 bytes"),
+        ("fd://", "FileDescriptorName"),
+        ("fd://a/b", "FileDescriptorName"),
     ],
 )
 def test_binds_that_are_none(text: str, said: str) -> None:
@@ -59,7 +69,7 @@ def test_any_text_is_a_bind_or_a_clear_error(text: str) -> None:
     said = ""
     try:
         bind = Bind.parse(text)
-        assert bind.path or (bind.host and 0 <= bind.port <= 65535)
+        assert bind.path or bind.passed or (bind.host and 0 <= bind.port <= 65535)
     except PermanentError as error:
         said = str(error)
     assert not said or repr(text) in said
@@ -177,3 +187,10 @@ async def _shown(port: int) -> bytes:
 
 def _der(path: Path) -> bytes:
     return ssl.PEM_cert_to_DER_cert(path.read_text())
+
+
+async def test_a_unix_socket_has_the_mode_that_is_asked_for(world: World) -> None:
+    path = f"{world.root}/front.sock"
+    await world.start(ROUTES, bind=[f"unix:{path}?mode=0606"])
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o606
+    assert world.gateway.addresses == [f"unix:{path}"]

@@ -1,48 +1,58 @@
-"""Where a gateway listens: `host:port`, `[v6]:port` or `unix:/path`; opened such that a failure says what to do."""
+"""Where a gateway listens: `host:port`, `[v6]:port`, `unix:/path`, `fd://name`; a failure to says what to do."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import socket
 import stat
 from dataclasses import dataclass
 
 from vidops.errors import PermanentError
 from vidops.gateway.holders import holder_of
-from vidops.resources.layout import SOCKET_PATH_LIMIT
+from vidops.resources.layout import SOCKET_PATH_LIMIT, split_mode
+from vidops.runtime.activation import inherited
 
 BACKLOG = 1024
 UNIX_MODE = 0o660
 """Its group may use a unix socket that a gateway listens on: that is how a proxy in front gets in."""
 
+_PASSED = re.compile(r"[0-9A-Za-z_.-]{1,100}")
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`path` for a unix socket, else `host` and `port` (0: any free one)."""
+    """`path` and `mode` for a unix socket, `passed` for one that systemd opened (its name or number), else `host` and
+    `port` (0: any free one)."""
 
     text: str
     host: str = ""
     port: int = 0
     path: str = ""
+    mode: int = UNIX_MODE
+    passed: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Bind:
         """Raises `PermanentError`."""
+        if text.startswith("fd://"):
+            if not _PASSED.fullmatch(text.removeprefix("fd://")):
+                raise _invalid(text, "write the socket's FileDescriptorName or number, for example fd://web or fd://3")
+            return cls(text, passed=text.removeprefix("fd://"))
         if text.startswith("unix:"):
-            path = text.removeprefix("unix:")
+            path, mode = split_mode(text.removeprefix("unix:"))
             if not path.startswith("/") or "\0" in path:
                 raise _invalid(text, "the path must be absolute, for example unix:/run/front.sock")
             if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
                 raise _invalid(text, f"a unix socket's path has at most {SOCKET_PATH_LIMIT} bytes")
-            return cls(text, path=path)
+            return cls(text, path=path, mode=UNIX_MODE if mode is None else mode)
         host, colon, port = text.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
         if not colon or not host or (":" in host and not bracketed):
-            raise _invalid(text, "write host:port, [v6]:port or unix:/path, for example 0.0.0.0:8080")
+            raise _invalid(text, "write host:port, [v6]:port, unix:/path or fd://name, for example 0.0.0.0:8080")
         if not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise _invalid(text, f"{port!r} is not a port")
         return cls(text, host=host[1:-1] if bracketed else host, port=int(port))
@@ -52,6 +62,8 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
     """Listening sockets, one for each address that the host name has. Raises `PermanentError`."""
     if bind.path:
         return [_open_unix(bind)]
+    if bind.passed:
+        return [_passed(bind)]
     try:
         found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -91,17 +103,28 @@ def _open_tcp(family: int, address: object) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted connections inherit these: a viewer whose host has died is noticed within two minutes.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        _watchful(sock)
         sock.bind(address)  # type: ignore[arg-type]
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
+    return sock
+
+
+def _watchful(sock: socket.socket) -> None:
+    """Accepted connections inherit these: a viewer whose host has died is noticed within two minutes."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _passed(bind: Bind) -> socket.socket:
+    sock = inherited(bind.passed, os.environ)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        _watchful(sock)
     return sock
 
 
@@ -113,7 +136,7 @@ def _open_unix(bind: Bind) -> socket.socket:
             raise _failed(bind, f"another process listens there{holder_of(path=bind.path)}")
         os.unlink(bind.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o777 & ~UNIX_MODE)
+    mask = os.umask(0o777 & ~bind.mode)
     try:
         sock.bind(bind.path)
         sock.listen(BACKLOG)

@@ -11,7 +11,7 @@ import re
 import shlex
 
 from vidops.errors import PermanentError
-from vidops.resources.layout import Layout
+from vidops.resources.layout import MINFDS, Layout
 from vidops.resources.specs import FFMPEG, PYTHON, Program
 
 LOG_BYTES = 1024 * 1024
@@ -63,7 +63,7 @@ logfile_backups=1
 childlogdir={run_dir}/logs
 nocleanup=true
 umask=077
-minfds=64
+minfds={MINFDS}
 minprocs=1
 
 [rpcinterface:supervisor]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path that Linux takes (sun_path less the NUL)."""
+
+MINFDS = 64
+"""supervisord closes descriptors below this one, its own at the start and a program's before it."""
+
+
+def split_mode(path: str) -> tuple[str, int | None]:
+    """A unix socket's path and the mode in its end: `/run/web.sock?mode=0666`."""
+    found = re.fullmatch(r"(.+)\?mode=(0?[0-7]{3})", path, re.DOTALL)
+    return (found[1], int(found[2], 8)) if found else (path, None)
 
 
 @dataclass(frozen=True, slots=True)

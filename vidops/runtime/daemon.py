@@ -18,6 +18,7 @@ from typing import NoReturn
 from vidops.errors import AlreadyRunningError, PermanentError, TemporaryError
 from vidops.planning.render import PROTOCOL, supervisord_conf
 from vidops.resources.layout import Layout
+from vidops.runtime import activation
 from vidops.runtime.files import atomic_write, read_bounded, write_if_changed
 from vidops.runtime.notify import FROM_MANAGER
 from vidops.runtime.procfs import descends, environment, kill_owned, owned, wait_for_exit
@@ -73,6 +74,7 @@ def become_supervisord(layout: Layout) -> NoReturn:
     sweep(layout, 0)
     atomic_write(_mark(layout), "")
     write_if_changed(_conf(layout), supervisord_conf(layout))
+    activation.keep(os.environ, os.getpid())
     env = foreground_environment(layout)
     os.umask(0o077)
     os.execve(sys.executable, foreground_argv(layout), env)  # noqa: S606 - no shell is the point
@@ -194,10 +196,12 @@ def sweep(layout: Layout, supervisord: int) -> list[int]:
 def _spawn(layout: Layout) -> None:
     """Start supervisord as a daemon. It forks when its socket listens, so that its parent's exit code tells."""
     write_if_changed(_conf(layout), supervisord_conf(layout))
+    activation.keep(os.environ, os.getpid())
     try:
         result = subprocess.run(
             _argv(layout),
             env=_daemon_environment(layout),
+            pass_fds=tuple(set(activation.told(os.environ).values())),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -112,6 +112,14 @@ def die_with_parent() -> None:
         raise Refused(f"supervisord (pid {expected}) is gone, and this start with it")
 
 
+def leave_sockets(program: str) -> None:
+    """Close what a service manager has passed (`runtime.activation`): it is for gateways, and for nothing else."""
+    if program.startswith("gateway."):
+        return
+    for descriptor in set(json.loads(os.environ.pop("VIDOPS_LISTEN_FDS", "{}")).values()):
+        os.close(descriptor)
+
+
 def default_signals() -> None:
     """As a program expects them: let in what supervisord's plugin held back, ignore nothing that Python ignores."""
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
@@ -216,6 +224,7 @@ def main(path: str) -> None:
     try:
         with open(path, encoding="utf-8") as file:
             spec = json.load(file)
+        leave_sockets(spec["program"])
         argv = [argument.replace("@run@", run_id(os.getpid())) for argument in spec["argv"]]
         env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
         env.update(spec["env"])

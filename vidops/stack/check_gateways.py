@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from vidops.resources.layout import split_mode
 from vidops.stack.model import Method
 from vidops.stack.nodes import DocPath
 from vidops.stack.subject import Subject
@@ -34,7 +35,7 @@ def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: Ta
     for i, address in enumerate(bind if isinstance(bind, list) else [bind]):
         path: DocPath = (*at, "bind", i) if several else (*at, "bind")
         host, _, port = address.rpartition(":")
-        port = port if host == "unix" else str(int(port))
+        port = split_mode(port)[0] if host in ("unix", "fd") else str(int(port))
         if port == "0":
             continue  # any free port: a different one each time
         other = _overlapping(host.lower(), port, taken)
@@ -54,7 +55,7 @@ def _overlapping(host: str, port: str, taken: Taken) -> DocPath | None:
     """Where an address is taken that leaves no room for this one: the same, or all addresses of its family."""
     if (host, port) in taken:
         return taken[host, port]
-    if host == "unix":
+    if host in ("unix", "fd"):
         return None
     everywhere = "[::]" if host.startswith("[") else "0.0.0.0"  # noqa: S104 - compared, not bound
     if (everywhere, port) in taken:

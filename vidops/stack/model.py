@@ -140,7 +140,8 @@ class Gateway(Options):
     """An HTTP server; `chain` and `routes` are typed in the made model."""
 
     bind: Bind | Annotated[list[Bind], Field(min_length=1)]
-    """`host:port`, `[v6]:port` or `unix:/path`; one or several."""
+    """`host:port`, `[v6]:port`, `unix:/path` (for its group, or with the mode in `unix:/path?mode=0666`), or `fd://name`
+    for a socket that systemd passes; one or several."""
     start_timeout: PositiveDuration = "15s"  # type: ignore[assignment]
     """How long it may take until it serves."""
     drain_timeout: Duration = "10s"  # type: ignore[assignment]

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from vidops.resources.layout import SOCKET_PATH_LIMIT
+from vidops.resources.layout import SOCKET_PATH_LIMIT, split_mode
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w))+"
@@ -34,7 +34,7 @@ _SIZE_UNITS = {
 }
 _SIZE = r"[0-9]+(?:\.[0-9]+)? ?(?:B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)"
 _VIDEO_SIZE = r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}"
-_BIND = r"(?!unix:)(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]+):[0-9]{1,5}|unix:/[^\x00-\x20]+"
+_BIND = r"(?!unix:)(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]+):[0-9]{1,5}|unix:/[^\x00-\x20]+|fd://[0-9A-Za-z_.-]+"
 _ROUTE = r"(?!.*/\.{0,2}/)(?!.*/\.{1,2}$)(?:/(?:\*|[^*/?#%\\\x00-\x20\x7f]*))*(?:/\*\*|/)?"
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?"
 MAX_DURATION = 100 * 366 * 86400.0
@@ -107,16 +107,19 @@ def parse_name(value: Any) -> str:
 
 
 def parse_bind(value: Any) -> str:
-    """An address to listen on."""
+    """An address to listen on, or a socket that listens already."""
     if isinstance(value, str) and len(value) <= _LONGEST and re.fullmatch(_BIND, value):
         port = value.rpartition(":")[2]
+        if value.startswith("fd://"):
+            return value
         if value.startswith("unix:"):
-            if len(value.encode()) - len("unix:") <= SOCKET_PATH_LIMIT:
+            path, _ = split_mode(value.removeprefix("unix:"))
+            if len(path.encode()) <= SOCKET_PATH_LIMIT:
                 return value
             raise ValueError(f"the socket's path is too long: at most {SOCKET_PATH_LIMIT} bytes")
         if int(port) <= 65535:
             return value
-    raise ValueError("not an address: write HOST:PORT, [IPV6]:PORT or unix:/PATH, for example 0.0.0.0:8080")
+    raise ValueError("not an address: write HOST:PORT, [IPV6]:PORT, unix:/PATH or fd://NAME, for example 0.0.0.0:8080")
 
 
 def parse_route(value: Any) -> str:
