@@ -29,6 +29,8 @@ class Patient:
     backoff: Backoff = field(default_factory=Backoff)
     started: float = 0.0
     ended: float = 0.0
+    ran: float = 0.0
+    """Seconds that it ran since its last failure, in runs before this one: what others ended is no failure."""
     restarts: int = 0
     error: str = ""
     """What its last end, or the refusal of its last start, was about."""
@@ -95,6 +97,9 @@ class Healer:
         patient = self.patient(event.program)
         now = self.host.clock.monotonic()
         if event.state in ("STARTING", "RUNNING"):
+            if patient.started > patient.ended:
+                # Nobody told of its end: supervisord's own.
+                patient.ran += now - patient.started
             patient.started = now
         elif event.state in ENDED and patient.timer is not None:
             patient.ended_again = True
@@ -131,8 +136,9 @@ class Healer:
         if self.feeder_of(program) is not None:
             # The end that caused this one may be told after it.
             await clock.sleep(HELD_PAUSE)
+        patient.ran += patient.ended - patient.started if patient.started else 0.0
         if not self._blameless(program, patient):
-            ran_for = patient.ended - patient.started if patient.started else 0.0
+            ran_for, patient.ran = patient.ran, 0.0
             patient.backoff = patient.backoff.failed(
                 self.policy_of(program), now=patient.ended, ran_for=ran_for, chance=self.dice()
             )
