@@ -21,7 +21,9 @@ ASK_EVERY = 5.0
 AWAIT_EVERY = 0.2
 """Seconds between questions to those that answered before, and to a gateway that has not yet."""
 PATIENCE = 3
-"""Questions in a row that a process may leave unanswered."""
+"""Questions in a row that a process may leave unanswered; twice as many after each kill for it, up to `MOST_PATIENCE`:
+on a host that is slow for now, one that is killed while it starts would never come up."""
+MOST_PATIENCE = 48
 
 
 class Answers:
@@ -35,6 +37,8 @@ class Answers:
         self._hub = hub
         self._observer = observer
         self._unanswered: dict[str, int] = {}
+        self._patience: dict[str, int] = {}
+        """Of those that were killed, and have not answered since."""
 
     async def ask(self) -> None:
         """For ever: processes that live and do not answer."""
@@ -81,10 +85,13 @@ class Answers:
                 return
             count = self._unanswered.get(program, 0) + 1
             self._unanswered[program] = count
-            if count >= PATIENCE:
+            patience = self._patience.get(program, PATIENCE)
+            if count >= patience:
                 log.warning("%s (pid %d) runs and does not answer: it is killed", program, state.pid)
                 self._unanswered.pop(program)
+                self._patience[program] = min(2 * patience, MOST_PATIENCE)
                 with contextlib.suppress(VidopsError):
                     await self._engine.host.processes.signal(program, "KILL")
         else:
             self._unanswered.pop(program, None)
+            self._patience.pop(program, None)
