@@ -54,6 +54,7 @@ from vidops.ports import (
     Frame,
     FrameSubscription,
     Recordings,
+    VideoMode,
     VideoPacket,
     VideoTrack,
 )
@@ -75,6 +76,7 @@ from vidops.resources.catalogue import (
     Options,
     Receive,
     Reference,
+    ScannerType,
     Scope,
     Send,
     SourceBuild,
@@ -85,9 +87,12 @@ from vidops.resources.catalogue import (
 )
 from vidops.resources.identity import ACTIONS, Action, Grant, Tenant, TenantContext, TenantDirectory, User
 from vidops.resources.layout import Layout
+from vidops.resources.modes import refusal as mode_refusal
 from vidops.resources.specs import FFMPEG, PYTHON, RUN_ID, SECRET_INPUT, Program, SecretInput, SecretRef
 from vidops.stack.model import CameraName, Capture, Device, EventHook, Mode, Node, TenantDirectoryOptions, Upload
 from vidops.stack.scalars import Duration, Name, PositiveDuration, Size, VideoSize
+from vidops.v4l2.media import media_info
+from vidops.v4l2.query import query_node, role_of
 
 __all__ = [
     "ACTIONS",
@@ -142,6 +147,7 @@ __all__ = [
     "Receive",
     "Recordings",
     "Reference",
+    "ScannerType",
     "Scope",
     "SecretInput",
     "SecretRef",
@@ -161,6 +167,7 @@ __all__ = [
     "UploadType",
     "Url",
     "User",
+    "VideoMode",
     "VideoPacket",
     "VideoSize",
     "VideoTrack",
@@ -174,13 +181,17 @@ __all__ = [
     "json_bytes",
     "may_do",
     "may_see",
+    "media_info",
+    "mode_refusal",
     "nearest",
     "problem",
     "query",
+    "query_node",
     "respond",
     "respond_json",
     "respond_problem",
     "restricted",
+    "role_of",
     "tenant_of",
     "tunnel_of",
     "until_disconnect",

@@ -18,6 +18,7 @@ from vidops.resources.catalogue import (
     HandlerType,
     MiddlewareType,
     NodeType,
+    ScannerType,
     SourceType,
     TenantDirectoryType,
     UploadType,
@@ -27,6 +28,11 @@ PROJECT = "vidops"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def vidops_scanners() -> Sequence[ScannerType]:  # type: ignore[empty-body]
+    """Ways to find the video devices of a host."""
 
 
 @hookspec

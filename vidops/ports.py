@@ -74,8 +74,46 @@ class Processes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class VideoMode:
+    """A format that a device delivers at some sizes. `format` is FFmpeg's name, or the kernel's code where FFmpeg has
+    none; widths and heights are (least, most, step) in pixels; `rates` are frames a second, fastest first."""
+
+    format: str
+    description: str
+    widths: tuple[int, int, int]
+    heights: tuple[int, int, int]
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFacts:
+    """A control of a device. `name` is what a stack file calls it, `id` the kernel's number.
+
+    `type`: integer, boolean, menu, integer_menu, bitmask, button. `value` None: it cannot be read. `menu`: numbers and
+    names. `inactive`: it has no effect now (another control rules it).
+    """
+
+    id: int
+    name: str
+    title: str
+    type: str
+    minimum: int
+    maximum: int
+    step: int
+    default: int
+    value: int | None
+    menu: tuple[tuple[int, str], ...] = ()
+    read_only: bool = False
+    inactive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """A capture device as the host shows it (udev and V4L2's own names; see docs/reference)."""
+    """A video node as the host shows it (udev and V4L2's own names; see docs/reference).
+
+    `role`: camera, loopback (what v4l2loopback makes), metadata, output, codec. `group`: the same for all nodes of one
+    device. `scanners`: which of them saw it. `modes`: what it delivers, where it could be asked.
+    """
 
     device_path: str
     device_name: str = ""
@@ -88,6 +126,10 @@ class DeviceFacts:
     path_by_path: str = ""
     capabilities: tuple[str, ...] = ()
     udev: tuple[tuple[str, str], ...] = ()
+    role: str = "camera"
+    group: str = ""
+    scanners: tuple[str, ...] = ()
+    modes: tuple[VideoMode, ...] = ()
 
 
 class Devices(Protocol):
@@ -159,8 +201,8 @@ class Cameras(Protocol):
     def states(self) -> Sequence[Mapping[str, object]]:
         """Last known state of every camera, by name order. See docs/reference for the fields.
 
-        Each has `name`, `state` (Idle, Starting, Online, Stalled, Missing, Failed), `reason`, `message`,
-        `viewers`, `captured_fps`, `width`, `height`, `drops`, `description`.
+        Each has `name`, `state` (Idle, Starting, Online, Stalled, Missing, Busy, Failed), `reason`, `message`,
+        `viewers`, `held`, `captured_fps`, `width`, `height`, `drops`, `description`.
         """
 
     def knows(self, camera: str) -> bool: ...
@@ -209,8 +251,21 @@ class Cameras(Protocol):
         The first packet is a key frame, and so is the first of another track and that after a gap.
         """
 
-    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
-        """A frame captured after the call."""
+    async def snapshot(self, camera: str, timeout: float = 10.0, max_age: float = 0.0) -> Frame:
+        """A frame captured after the call, or at most `max_age` seconds before it."""
+
+    async def controls(self, camera: str) -> Mapping[str, Any]:
+        """`device`, its `controls` as they are now, its `modes` (see docs/reference).
+
+        Raises `PermanentError` (UnknownCamera, NoControls), `TemporaryError` (DeviceError; the hub does not answer).
+        """
+
+    async def set_controls(self, camera: str, values: Mapping[str, bool | int | str]) -> Mapping[str, Any]:
+        """Set some, until its next start where the stack file says otherwise; `controls` then. Nothing is set where one
+        value is wrong (`PermanentError`, ControlRefused, with all that is wrong)."""
+
+    async def hold(self, camera: str, *, on: bool) -> Mapping[str, Any]:
+        """Keep a camera open without viewers until `on` is false, or the hub is started anew; its state then."""
 
 
 class Recordings(Protocol):

@@ -21,6 +21,7 @@ from vidops.resources.layout import Layout
 from vidops.runtime.plugins import load_catalogue
 from vidops.runtime.recordings import RecordingsReader
 from vidops.runtime.secretrefs import secret
+from vidops.testing.fakes import FakeControls
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20 + b"\xff\xd9"
 
@@ -47,10 +48,11 @@ class FedSubscription:
             self.cameras.subscriptions.remove(self)
 
 
-class FedCameras:
+class FedCameras(FakeControls):
     """`ports.Cameras` whose frames come from the test: `feed(name)` delivers one."""
 
     def __init__(self, *names: str) -> None:
+        super().__init__()
         self.connected = asyncio.Event()
         self.connected.set()
         self.known: dict[str, dict[str, Any]] = {n: {"name": n, "state": "Online", "viewers": 0} for n in names}
@@ -124,7 +126,7 @@ class FedCameras:
         finally:
             subscription.close()
 
-    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
+    async def snapshot(self, camera: str, timeout: float = 10.0, max_age: float = 0.0) -> Frame:
         if camera not in self.known:
             raise PermanentError(f"there is no camera {camera}", reason="UnknownCamera")
         if self.known[camera]["state"] == "Failed":

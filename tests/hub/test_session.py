@@ -96,7 +96,19 @@ async def test_status_tells_of_cameras_and_consumers(inside: Inside) -> None:
     assert [c["name"] for c in status["cameras"]] == ["door", "yard"]
     door = status["cameras"][0]
     assert door.keys() == {
-        *("name", "state", "reason", "message", "viewers", "captured_fps", "width", "height", "frames", "drops"),
+        *(
+            "name",
+            "state",
+            "reason",
+            "message",
+            "held",
+            "viewers",
+            "captured_fps",
+            "width",
+            "height",
+            "frames",
+            "drops",
+        ),
         *("drop_reasons", "last_drop", "restarts", "since", "start_timeout", "fingerprint", "description", "codec"),
     }
     (consumer,) = status["consumers"]

@@ -22,6 +22,7 @@ from vidops.app.hooks import EventHooks, tell_of_camera
 from vidops.app.settings import Settings
 from vidops.control.server import build, serve_control
 from vidops.errors import StackError, TemporaryError, VidopsError
+from vidops.planning.matching import devices_report
 from vidops.planning.show import to_json
 from vidops.reconcile.compiler import Compiled, Compiler
 from vidops.reconcile.drivers import drivers
@@ -35,7 +36,7 @@ from vidops.resources.resource import Ref
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime import daemon
 from vidops.runtime.clock import SystemClock
-from vidops.runtime.devices import UdevDevices
+from vidops.runtime.devices import HostDevices
 from vidops.runtime.hubclient import HubClient
 from vidops.runtime.locks import RunLock
 from vidops.runtime.notify import notify
@@ -73,7 +74,7 @@ class Service:
         sources = PluginSources(
             tuple(os.path.abspath(d) for d in self.settings.plugins_dir), tuple(self.settings.blocked_plugins)
         )
-        catalogue = load_catalogue(sources)
+        self.catalogue = catalogue = load_catalogue(sources)
         for plugin in catalogue.broken:
             log.warning("plugin %s is not available: %s", plugin.name, plugin.error)
         clock = SystemClock()
@@ -83,7 +84,7 @@ class Service:
             self.layout = compiler.compile_around_broken_plugins(self.stack, read_file).layout
         self.supervisor = Supervisor(self.layout)
         self.hub = HubClient(self.layout)
-        self.devices = UdevDevices()
+        self.scanning = HostDevices(catalogue.scanners.values())
         self.hooks = EventHooks(catalogue)
         self.footage = Footage(self._stacks_in_use, self._why_not_recorded, self.hooks.tell)
         self.state = State(self.layout)
@@ -109,7 +110,7 @@ class Service:
             ledger=self.state,
             compiler=compiler,
             read=read_file,
-            scan=self.devices.scan,
+            scan=self.scanning.scan,
         )
         self.desk = CaptureDesk(self.engine, self.state, self._data_layout)
         self.turns: list[tuple[Ref, Status, Status]] = []
@@ -275,7 +276,7 @@ class Service:
             self.engine.want("edit", self._path())
 
     async def _watch_devices(self) -> None:
-        async for _ in self.devices.changes():
+        async for _ in self.scanning.changes():
             self.engine.want("devices changed")
 
     async def _check(self) -> None:
@@ -296,6 +297,12 @@ class Service:
             "data_dir": self._data_layout().data_dir,
             "storage": {"troubles": self.footage.troubles()},
         }
+
+    def devices(self) -> Mapping[str, Any]:
+        memory = self.engine.memory
+        compiled = memory.compiled
+        resources, stack = (compiled.resources, compiled.stack) if compiled else ((), None)
+        return devices_report(memory.devices, resources, stack, self.catalogue)
 
     async def plan(self, path: str) -> Mapping[str, Any]:
         return to_json(await self.engine.preview(path))

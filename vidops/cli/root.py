@@ -18,6 +18,7 @@ COMMANDS = {
     "capture": "Start, stop and list captures.",
     "check": "Check a stack file; all errors at once.",
     "completion": "Print a shell's completion script.",
+    "devices": "List this host's video devices: whose each is, and why not.",
     "diff": "Like plan, with diff's exit codes: 0 same, 1 differs.",
     "history": "Revisions that were committed.",
     "logs": "Show a resource's log.",

@@ -1,6 +1,7 @@
 """The control API: Quart on Hypercorn, on a unix socket that only its owner can open.
 
     GET  /v1/status                        what is, on both axes, with every resource
+    GET  /v1/devices                       every video device: whose it is, and why not another's
     GET  /v1/recordings?camera=&limit=     the index of segments
     GET  /v1/captures                      what records, and why the rest does not
     POST /v1/recordings/keep   {path, kept}, /v1/recordings/delete {path}
@@ -49,6 +50,7 @@ class Control(Protocol):
     """What the API asks of the control plane."""
 
     def report(self) -> Mapping[str, Any]: ...
+    def devices(self) -> Mapping[str, Any]: ...
     async def plan(self, path: str) -> Mapping[str, Any]: ...
     async def apply(self, path: str) -> Mapping[str, Any]: ...
     async def healthy(self, timeout: float) -> bool:
@@ -74,6 +76,10 @@ def build(control: Control) -> Quart:
     @app.get("/v1/status")
     async def status() -> ResponseReturnValue:
         return dict(control.report())
+
+    @app.get("/v1/devices")
+    async def devices() -> ResponseReturnValue:
+        return dict(control.devices())
 
     @app.get("/v1/recordings")
     async def recordings() -> ResponseReturnValue:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vidops.hub import jpeg, units
+from vidops.hub.controls import Controls
 from vidops.hub.lifecycle import CameraState, Life, Rules
 from vidops.hub.source import Source
 from vidops.hub.timeline import PacketTimeline, Timeline
@@ -73,7 +74,18 @@ class Camera:
     ) -> None:
         self.name = name
         self.max_frame = max_frame
-        self.source = Source(name, log_file, processes, self._lived, self._source_closed)
+        self.controls = Controls(name, lambda: changed(self))
+        self.held = False
+        """Asked to stay open, whether anybody looks or not."""
+        self.source = Source(
+            name,
+            log_file,
+            processes,
+            self._lived,
+            self._source_closed,
+            prepare=self.controls.settle,
+            mismatch=self._mismatch,
+        )
         self.description: dict[str, Any] = {}
         self.consumers: set[Consumer] = set()
         self.latest: Recorded | None = None
@@ -102,12 +114,19 @@ class Camera:
 
     def add(self, consumer: Consumer) -> None:
         self.consumers.add(consumer)
-        self.source.demand(len(self.consumers))
-        self._changed(self)
+        self._demand()
 
     def discard(self, consumer: Consumer) -> None:
         self.consumers.discard(consumer)
-        self.source.demand(len(self.consumers))
+        self._demand()
+
+    def hold(self, *, on: bool) -> None:
+        """Keep it open without consumers, or not any more."""
+        self.held = on
+        self._demand()
+
+    def _demand(self) -> None:
+        self.source.demand(len(self.consumers) + self.held)
         self._changed(self)
 
     def recounted(self) -> None:
@@ -211,6 +230,11 @@ class Camera:
         self._changed(self)
         return track
 
+    def _mismatch(self) -> str:
+        asked = self.source.rules.size
+        got = f"{self.track.width}x{self.track.height}" if self.track else ""
+        return f"it was asked for {asked} and delivers {got}" if asked not in ("", got) else ""
+
     def _hand_on(self, item: Recorded, now: float) -> None:
         self._arrivals.append(now)
         self.source.frame(now)
@@ -232,11 +256,15 @@ class Camera:
     def state(self) -> dict[str, Any]:
         """What is told of it, as JSON; the fields are described in docs/reference/hub.md."""
         life, rules = self.source.life, self.source.rules
+        reason, message = life.reason, life.message
+        if self.controls.errors and reason in ("Online", "Idle"):
+            reason, message = "ControlRefused", "; ".join(self.controls.errors)
         return {
             "name": self.name,
             "state": life.state.value,
-            "reason": life.reason,
-            "message": life.message,
+            "reason": reason,
+            "message": message,
+            "held": self.held,
             "viewers": sum(c.viewers for c in self.consumers),
             "captured_fps": self.fps,
             "codec": self.track.codec if self.track else "",

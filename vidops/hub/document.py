@@ -24,6 +24,10 @@ class CameraDocument(BaseModel):
     program: str | None
     fingerprint: Annotated[str, Field(max_length=128)] = ""
     missing: str = ""
+    reason: Annotated[str, Field(max_length=64)] = "DeviceMissing"
+    device: Annotated[str, Field(max_length=1000)] = ""
+    size: Annotated[str, Field(pattern=r"^(?:[1-9][0-9]{0,4}x[1-9][0-9]{0,4})?$")] = ""
+    controls: Annotated[dict[str, bool | int | str], Field(max_length=200)] = Field(default_factory=dict)
     on_demand: OnDemand | None = None
     start_timeout: Seconds = 10.0
     stall_timeout: Seconds = 5.0
@@ -42,6 +46,9 @@ class CameraDocument(BaseModel):
             program=self.program,
             fingerprint=self.fingerprint,
             missing=self.missing,
+            reason=self.reason,
+            device=self.device,
+            size=self.size,
             close_after=self.on_demand.close_after if self.on_demand else None,
             start_timeout=self.start_timeout,
             stall_timeout=self.stall_timeout,

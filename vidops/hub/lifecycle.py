@@ -18,8 +18,12 @@ class CameraState(StrEnum):
     STARTING = "Starting"
     ONLINE = "Online"
     STALLED = "Stalled"
+    BUSY = "Busy"
     MISSING = "Missing"
     FAILED = "Failed"
+
+
+FAILING = (CameraState.FAILED, CameraState.BUSY)
 
 
 class Do(StrEnum):
@@ -35,12 +39,16 @@ class Do(StrEnum):
 class Rules:
     """What the stack file says of a camera's source. `close_after` None: always on.
 
-    `program` None: there is none, because of `missing` (the device that was looked for) or `error` (bad words).
+    `program` None: there is none, because of `missing` (what was looked for; `reason` is the word for it) or `error`
+    (bad words). `device`: the node that the program opens; `size`: WIDTHxHEIGHT that its frames must have.
     """
 
     program: str | None = None
     fingerprint: str = ""
     missing: str = ""
+    reason: str = "DeviceMissing"
+    device: str = ""
+    size: str = ""
     error: str = ""
     close_after: float | None = None
     start_timeout: float = 10.0
@@ -135,7 +143,8 @@ def _at_rest(rules: Rules, life: Life, now: float) -> Life:
     if rules.error:
         return replace(life, state=CameraState.FAILED, reason="BadFile", message=rules.error)
     if rules.program is None:
-        return replace(life, state=CameraState.MISSING, reason="DeviceMissing", message=rules.missing)
+        state = CameraState.MISSING if rules.reason == "DeviceMissing" else CameraState.FAILED
+        return replace(life, state=state, reason=rules.reason, message=rules.missing)
     if wanted(rules, life, now):
         return replace(life, state=CameraState.STARTING, reason="Starting")
     return replace(life, state=CameraState.IDLE, reason="Idle")
@@ -145,7 +154,7 @@ def applied(old: Rules, rules: Rules, life: Life, now: float) -> Life:
     """The stack file says something else. Another program gets a fresh try, whatever failed before."""
     if not old.same_program(rules):
         life = replace(life, message="", backoff=replace(life.backoff, failures=0, next_start=0.0))
-    elif life.state not in (CameraState.MISSING, CameraState.IDLE):
+    elif rules.program is not None and life.state not in (CameraState.MISSING, CameraState.IDLE):
         return life
     return life if life.running else _at_rest(rules, life, now)
 
@@ -165,7 +174,7 @@ def demanded(rules: Rules, life: Life, now: float, *, consumers: int) -> Life:
 
 def looked(rules: Rules, life: Life, now: float) -> Life:
     """Time went by: a failing camera that nobody wants any more rests, and says still what was wrong."""
-    waits = life.state in (CameraState.FAILED, CameraState.STARTING, CameraState.STALLED)
+    waits = life.state in (*FAILING, CameraState.STARTING, CameraState.STALLED)
     return _at_rest(rules, life, now) if not life.running and waits and not wanted(rules, life, now) else life
 
 
@@ -194,14 +203,15 @@ def uncertain(life: Life, program: str) -> Life:
 def unreachable(rules: Rules, life: Life, now: float, *, pause: float, reason: str, message: str) -> Life:
     """supervisord does not do what it should: that is no failure of the camera's. Tried again in `pause` seconds."""
     life = replace(life, retry_at=now + pause)
-    if life.state is CameraState.FAILED or not wanted(rules, life, now):
+    if life.state in FAILING or not wanted(rules, life, now):
         return life
     return replace(life, state=CameraState.STARTING, reason=reason, message=message)
 
 
-def framed(life: Life, now: float) -> Life:
-    """The first frame of a run came."""
-    return replace(life, state=CameraState.ONLINE, reason="Online", message="", last_frame=now)
+def framed(life: Life, now: float, *, mismatch: str = "") -> Life:
+    """The first frame of a run came. `mismatch`: what is wrong with its size."""
+    reason = "ModeMismatch" if mismatch else "Online"
+    return replace(life, state=CameraState.ONLINE, reason=reason, message=mismatch, last_frame=now)
 
 
 def stalled(life: Life, *, message: str) -> Life:
@@ -224,8 +234,8 @@ def ended(rules: Rules, life: Life, now: float, *, reason: str, message: str, ch
     backoff = life.backoff.failed(rules.restart, now=now, ran_for=ran_for, chance=chance)
     state = CameraState.STALLED if reason == "Stalled" else CameraState.STARTING
     if backoff.next_start > now:
-        state = CameraState.FAILED
-    if backoff.crash_looping(rules.restart):
+        state = CameraState.BUSY if reason == "Busy" else CameraState.FAILED
+    if reason != "Busy" and backoff.crash_looping(rules.restart):
         state, reason, message = CameraState.FAILED, "CrashLoop", f"{message} ({backoff.failures} failures in a row)"
     return replace(
         _gone(life), state=state, reason=reason, message=message, backoff=backoff, restarts=life.restarts + 1

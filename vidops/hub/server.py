@@ -110,6 +110,8 @@ class Hub:
                 log.warning("camera %s cannot be served: %s", name, error)
                 continue
             camera.apply(rules, document.description if document else {})
+            if document is not None and document.controls:
+                self.tasks.start(camera.controls.apply(document.device, document.controls), f"controls of {name}")
             if inventory is not None and _was_open(inventory, name, time.time()):
                 camera.source.readers_return()
         self._clear_sockets()
@@ -157,6 +159,7 @@ class Hub:
                 except OSError as error:
                     raise TemporaryError(f"camera {name} cannot be served: {error}", reason="NoSocket") from None
             camera.apply(document.rules, document.description)
+            await camera.controls.apply(document.device, document.controls)
             await camera.source.settled(self.stop_timeout)
 
     async def _add(self, name: str, *, running: bool) -> Camera:

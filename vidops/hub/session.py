@@ -7,6 +7,9 @@
 {"op": "subscribe", "camera": NAME}     {"ok": true}, then messages (`runtime.hubwire`): JPEGs, of every camera
     "width": PIXELS, "fps": RATE        no wider than that, no more a second; see `hub.derived`
     "packets": true                     its own codec's frames from a key frame on, instead
+{"op": "controls", "camera": NAME}      {"ok": true, "device": PATH, "controls": [...], "modes": [...]}
+{"op": "set_controls", "camera": NAME, "values": {CONTROL: VALUE}}   the same, as they are then
+{"op": "hold", "camera": NAME, "on": BOOL}   {"ok": true, "camera": {...}}: it stays open without consumers, or not
 {"viewers": N}                          after subscribing: how many look at what is passed on; no answer
 """
 
@@ -16,8 +19,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from vidops.errors import VidopsError
-from vidops.hub.camera import JPEG
+from vidops.errors import PermanentError, VidopsError
+from vidops.hub.camera import JPEG, Camera
 from vidops.hub.packets import PacketSubscriber
 from vidops.hub.shape import Pacer, Shape, parse_shape
 from vidops.hub.sockets import peer_pid
@@ -32,6 +35,7 @@ WATCH_BACKLOG = 8 * 1024 * 1024
 PIPELINE = 100
 """Requests that may wait on one connection."""
 MOST_VIEWERS = 1_000_000
+MOST_CONTROLS, LONGEST_VALUE = 200, 64
 
 
 class Session(asyncio.Protocol):
@@ -113,16 +117,35 @@ class Session(asyncio.Protocol):
             case {"op": "watch"}:
                 hub.watchers.add(self)
                 return {"ok": True, "cameras": [c.state() for _, c in sorted(hub.cameras.items())]}
+            case {"op": "controls", "camera": str(name)}:
+                return {"ok": True, **await self._camera(name).controls.told()}
+            case {"op": "set_controls", "camera": str(name), "values": dict(values)} if _are_values(values):
+                controls = self._camera(name).controls
+                await controls.set(values)
+                return {"ok": True, **await controls.told()}
+            case {"op": "hold", "camera": str(name), "on": bool(on)}:
+                return {"ok": True, "camera": self._hold(self._camera(name), on=on)}
             case {"op": "subscribe", "camera": str(name)}:
                 shape = parse_shape(request.get("width"), request.get("fps"))
                 return await self._subscribe(name, shape, packets=request.get("packets") is True)
             case _:
                 raise WireError(f"no such request: op {str(request.get('op'))[:50]!r}, or a part of it is missing")
 
-    async def _subscribe(self, name: str, shape: Shape, *, packets: bool) -> dict[str, Any] | None:
+    def _camera(self, name: str) -> Camera:
         camera = self._hub.cameras.get(name)
         if camera is None:
-            return {"ok": False, "reason": "UnknownCamera", "error": f"there is no camera {name[:50]!r}"}
+            raise PermanentError(f"there is no camera {name[:50]!r}", reason="UnknownCamera")
+        return camera
+
+    @staticmethod
+    def _hold(camera: Camera, *, on: bool) -> dict[str, Any]:
+        if not on and camera.source.rules.close_after is None:
+            raise PermanentError(f"camera {camera.name} is always on: the stack file says so", reason="AlwaysOn")
+        camera.hold(on=on)
+        return camera.state()
+
+    async def _subscribe(self, name: str, shape: Shape, *, packets: bool) -> dict[str, Any] | None:
+        camera = self._camera(name)
         track = camera.track
         if track is not None and shape.width >= track.width:
             shape = Shape(0, shape.fps)
@@ -171,3 +194,10 @@ class Session(asyncio.Protocol):
         self._hub.watchers.discard(self)
         if self._subscriber is not None:
             self._subscriber.end()
+
+
+def _are_values(values: dict[str, Any]) -> bool:
+    return 0 < len(values) <= MOST_CONTROLS and all(
+        isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= LONGEST_VALUE)
+        for value in values.values()
+    )

@@ -7,12 +7,13 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from math import inf
 
 from vidops.errors import PermanentError, TemporaryError
 from vidops.hub import lifecycle
+from vidops.hub.devices import advice, device_reason
 from vidops.hub.lifecycle import Decision, Do, Life, Rules
 from vidops.hub.network import network_reason
 from vidops.hub.words import last_words, log_size
@@ -29,7 +30,8 @@ AWAY = ("SupervisorDown", "SupervisorBusy", "SupervisorFault", "Stopping")
 
 
 class Source:
-    """`changed(old, new)` is called at every step of its life; `closed()` when its process is gone for sure."""
+    """`changed(old, new)` is called at every step of its life; `closed()` when its process is gone for sure;
+    `prepare()` is awaited before each start; `mismatch()` says what is wrong with the size of frames that come."""
 
     def __init__(
         self,
@@ -38,6 +40,9 @@ class Source:
         processes: Processes,
         changed: Callable[[Life, Life], None],
         closed: Callable[[], None],
+        *,
+        prepare: Callable[[], Awaitable[None]],
+        mismatch: Callable[[], str],
     ) -> None:
         self.name = name
         self.rules = Rules()
@@ -49,6 +54,8 @@ class Source:
         self._processes = processes
         self._changed = changed
         self._closed = closed
+        self._prepare = prepare
+        self._mismatch = mismatch
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._suspect = False
@@ -88,7 +95,7 @@ class Source:
         """A frame came while it runs."""
         self.last_frame = now
         if self.life.state is not lifecycle.CameraState.ONLINE:
-            self._become(lifecycle.framed(self.life, now))
+            self._become(lifecycle.framed(self.life, now, mismatch=self._mismatch()))
             self._wake.set()
 
     def lost(self, why: str) -> None:
@@ -168,6 +175,7 @@ class Source:
         program = str(self.rules.program)
         self._log_size = log_size(self._log_file)
         self._become(lifecycle.starting(self.rules, self.life, time.monotonic()))
+        await self._prepare()
         try:
             await self._processes.start(program)
         except PermanentError as error:
@@ -194,8 +202,13 @@ class Source:
             return
         # A few kilobytes, most likely in memory: a thread would cost more than it saves.
         said = last_words(self._log_file, self._log_size)
-        reason = (decision.reason == "Exited" and network_reason(said)) or decision.reason
-        self._failed(reason, f"{decision.message}: {said}" if said else decision.message)
+        reason, message = decision.reason, f"{decision.message}: {said}" if said else decision.message
+        if reason == "Exited":
+            device = self.rules.device
+            reason = network_reason(said) or (device_reason(said) if device else "") or reason
+            if device and (advised := await asyncio.to_thread(advice, reason, device)):
+                message = f"{advised} ({said})"
+        self._failed(reason, message)
 
     def _failed(self, reason: str, message: str) -> None:
         now = time.monotonic()

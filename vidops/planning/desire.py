@@ -10,14 +10,14 @@ import fnmatch
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from vidops import __version__
 from vidops.errors import Mark, PermanentError, Problem, StackError
 from vidops.ports import DeviceFacts
-from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, Options, SourceContext
+from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, Options, SourceBuild, SourceContext
 from vidops.resources.layout import Layout
 from vidops.resources.resource import JSON, Ref, Resource, Spec
 from vidops.resources.specs import (
@@ -91,25 +91,60 @@ def _hub(d: Desire) -> Resource:
 
 
 def _devices(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
-    for name, entry in d.stack.devices.items():
-        at = ("devices", name)
+    taken: dict[str, str] = {}
+    names: dict[str, str] = {}
+    # A template means what the others leave, wherever it stands.
+    for entry_name, entry, several in sorted(_expanded(d), key=lambda item: item[2] is not None):
+        at = ("devices", entry_name)
         kind = d.catalogue.sources[entry.source]
-        context = SourceContext(
-            camera=name, layout=d.layout, devices=d.devices if kind.uses_devices else (), base_dir=d.base_dir
-        )
-        built = _build(partial(kind.build, entry, context), d, at, problems)
-        if built is None:
-            continue
-        spec = SourceSpec(
-            camera=name,
-            program=built.program,
-            missing=built.missing,
-            on_demand=None if entry.always_on else OnDemand(close_after=entry.on_demand.close_after),
-            start_timeout=entry.start_timeout,
-            stall_timeout=entry.stall_timeout,
-            description={"source": entry.source, "mode": entry.mode.model_dump(mode="json"), **built.description},
-        )
-        yield _resource(d, Ref("source", name), spec, at, HUB)
+        devices = d.devices if kind.uses_devices else ()
+        shown = {entry_name: devices} if several is None else {name: (device,) for name, device in several.items()}
+        for name, seen in shown.items():
+            if several is not None and (name in d.stack.devices or name in names):
+                # Which devices there are is no mistake of the file's: an entry of its own goes before a template.
+                continue
+            context = SourceContext(camera=name, layout=d.layout, devices=seen, base_dir=d.base_dir)
+            built = _build(partial(kind.build, entry, context), d, at, problems)
+            if built is None:
+                break
+            names[name] = entry_name
+            if built.device and built.program is not None:
+                owner = taken.setdefault(built.device, name)
+                if owner != name:
+                    built = _taken(built, owner, template=several is not None)
+            if built is not None:
+                yield _resource(d, Ref("source", name), _source(name, entry, built), at, HUB)
+
+
+def _expanded(d: Desire) -> Iterator[tuple[str, Any, Mapping[str, DeviceFacts] | None]]:
+    """Each entry, and the cameras it stands for if it is a template."""
+    for name, entry in d.stack.devices.items():
+        expand = d.catalogue.sources[entry.source].expand
+        yield name, entry, expand(entry, d.devices) if expand is not None else None
+
+
+def _taken(built: SourceBuild, owner: str, *, template: bool) -> SourceBuild | None:
+    """A device has one camera: the first in the file. A template means what others leave."""
+    if template:
+        return None
+    missing = f"{built.device} is camera {owner}'s, which stands before it in the file and means it, too"
+    return replace(built, program=None, missing=missing, reason="DeviceTaken", device="", controls={})
+
+
+def _source(name: str, entry: Any, built: SourceBuild) -> SourceSpec:
+    return SourceSpec(
+        camera=name,
+        program=built.program,
+        missing=built.missing,
+        reason=built.reason if built.program is None else "DeviceMissing",
+        device=built.device,
+        size=built.size,
+        controls=dict(built.controls),
+        on_demand=None if entry.always_on else OnDemand(close_after=entry.on_demand.close_after),
+        start_timeout=entry.start_timeout,
+        stall_timeout=entry.stall_timeout,
+        description={"source": entry.source, "mode": entry.mode.model_dump(mode="json"), **built.description},
+    )
 
 
 def _loopbacks(d: Desire, problems: list[Problem]) -> Iterator[Resource]:

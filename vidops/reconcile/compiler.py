@@ -33,6 +33,8 @@ class Compiled:
     labels: dict[str, str]
     unavailable: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
     """Entries (section and name) that had to be left out since a plugin did not load, each with its problem."""
+    stack: Any = None
+    """The checked document."""
 
     def held_back(self, applied: Iterable[Applied]) -> frozenset[Ref]:
         """What of `applied` belongs to entries that were left out: it stays as it is."""
@@ -105,6 +107,7 @@ class Compiler:
             metadata.name,
             dict(metadata.labels),
             unavailable=dict(left_out or {}),
+            stack=stack,
         )
 
 

@@ -103,7 +103,7 @@ class CaptureDriver(ProgramDriver):
         if spec.sparse:
             await super().ready(resource)
             return
-        if host.cameras().get(spec.camera, {}).get("state") == "Missing":
+        if host.cameras().get(spec.camera, {}).get("reason") in NO_PROGRAM:
             return
         before = host.grown(spec.spool)
 
@@ -116,6 +116,10 @@ class CaptureDriver(ProgramDriver):
 
         if not await until(host.clock, spec.stall_timeout, growing):
             raise TemporaryError(f"nothing was recorded within {spec.stall_timeout:g}s", reason="NotRecording")
+
+
+NO_PROGRAM = ("DeviceMissing", "DeviceTaken", "ModeUnsupported")
+"""Reasons of cameras that have nothing to start."""
 
 
 class HubDriver(ProgramDriver):

@@ -20,9 +20,12 @@ HEALTH_OF_CAMERA = {
     "Online": Health.HEALTHY,
     "Starting": Health.PROGRESSING,
     "Stalled": Health.DEGRADED,
+    "Busy": Health.DEGRADED,
     "Failed": Health.DEGRADED,
     "Missing": Health.MISSING,
 }
+NOT_AS_ASKED = ("ModeMismatch", "ControlRefused")
+"""Reasons of a camera that delivers, and not what its entry says."""
 _WORST = (Health.SUSPENDED, Health.HEALTHY, Health.PROGRESSING, Health.MISSING, Health.DEGRADED)
 """What is suspended is as it should be: it makes no stack worse."""
 
@@ -68,6 +71,12 @@ def status_of(
     for kind, true in (("Ready", health is Health.HEALTHY), ("Reconciling", working), ("Stalled", looping)):
         said = (reason, message) if kind != "Reconciling" else ("", "")
         status = status.with_condition(Condition(kind, "True" if true else "False", *said, last_transition_time=now))
+    if isinstance(resource.spec, SourceSpec):
+        several = str(resource.spec.description.get("ambiguous") or "")
+        said = ("SeveralDevices", several) if several else ("", "")
+        status = status.with_condition(
+            Condition("Ambiguous", "True" if several else "False", *said, last_transition_time=now)
+        )
     return status
 
 
@@ -118,7 +127,10 @@ def _camera_health(spec: SourceSpec, seen: Seen) -> tuple[Health, str, str]:
         return Health.PROGRESSING, "HubUnknown", "the hub has not told of it yet"
     state = str(seen.camera.get("state", ""))
     health = HEALTH_OF_CAMERA.get(state, Health.PROGRESSING)
-    return health, str(seen.camera.get("reason") or state), str(seen.camera.get("message") or "")
+    reason = str(seen.camera.get("reason") or state)
+    if reason in NOT_AS_ASKED:
+        health = Health.DEGRADED
+    return health, reason, str(seen.camera.get("message") or "")
 
 
 def overall(statuses: Iterable[Status]) -> tuple[Sync, Health]:

@@ -44,6 +44,23 @@ class Reference:
     section: Literal["devices", "middleware", "tenants"]
 
 
+# -- scanners --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerType:
+    """A way to find the video devices of a host. `scan()` blocks, in a thread; what it raises is logged.
+
+    Of a node that several scanners see, the one with the highest priority is believed, and the others fill in what it
+    leaves empty. `DeviceFacts.scanners` is filled in by whoever asks.
+    """
+
+    name: str
+    scan: Callable[[], Sequence[DeviceFacts]]
+    priority: int = 0
+    summary: str = ""
+
+
 # -- sources ---------------------------------------------------------------------------------------------------
 
 
@@ -67,18 +84,31 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class SourceBuild:
-    """`program` None with `missing`: what was looked for and not found. `description`: facts for the API."""
+    """`program` None with `missing`: what was looked for and not found, or with `reason` why it cannot be started.
+
+    `description`: facts for the API. `device`: the node that the program opens, if it is one; no other entry may have
+    it then. `size`: WIDTHxHEIGHT that frames must have. `controls`: values for the device's controls.
+    """
 
     program: Program | None
     missing: str = ""
     description: JSON = field(default_factory=dict)
+    reason: str = "DeviceMissing"
+    device: str = ""
+    size: str = ""
+    controls: Mapping[str, bool | int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceType:
     """`source: <name>` in a device entry.
 
-    `options` is a subclass of `stack.model.Device` whose `source` field is `Literal[<name>]`.
+    `options` is a subclass of `stack.model.Device` whose `source` field is `Literal[<name>]`. `uses_devices`: whether
+    `build` looks at `context.devices` (then a hot-plug event makes it build again).
+
+    `expand(options, devices)`: the cameras that one entry stands for, by name, each with the one device that `build`
+    is shown for it; None where the entry is a single camera. `explain(options, device)`: why an entry does not mean a
+    device, in words; empty where it does.
     """
 
     name: str
@@ -86,7 +116,8 @@ class SourceType:
     build: Callable[[Any, SourceContext], SourceBuild]
     summary: str = ""
     uses_devices: bool = False
-    """Whether `build` looks at `context.devices` (then a hot-plug event makes it build again)."""
+    expand: Callable[[Any, Sequence[DeviceFacts]], Mapping[str, DeviceFacts] | None] | None = None
+    explain: Callable[[Any, DeviceFacts], Sequence[str]] | None = None
 
 
 # -- captures --------------------------------------------------------------------------------------------------
@@ -308,7 +339,8 @@ class TenantDirectoryType:
 
 
 PluginType = (
-    SourceType
+    ScannerType
+    | SourceType
     | CaptureType
     | NodeType
     | MiddlewareType
@@ -335,6 +367,7 @@ class Catalogue:
     """All registered types, and the plugins that registered them (or failed to)."""
 
     SECTIONS: ClassVar[dict[str, type[Any]]] = {
+        "scanner": ScannerType,
         "source": SourceType,
         "capture": CaptureType,
         "node": NodeType,
@@ -345,6 +378,7 @@ class Catalogue:
         "tenants": TenantDirectoryType,
     }
 
+    scanners: Mapping[str, ScannerType] = field(default_factory=dict)
     sources: Mapping[str, SourceType] = field(default_factory=dict)
     captures: Mapping[str, CaptureType] = field(default_factory=dict)
     nodes: Mapping[str, NodeType] = field(default_factory=dict)
@@ -362,6 +396,7 @@ class Catalogue:
         for item in types:
             tables[type(item)][item.name] = item
         return cls(
+            scanners=tables[ScannerType],
             sources=tables[SourceType],
             captures=tables[CaptureType],
             nodes=tables[NodeType],

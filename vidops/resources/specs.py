@@ -92,13 +92,18 @@ class OnDemand(Spec):
 class SourceSpec(Spec):
     """A camera: the one program that opens the device and delivers frames to the hub.
 
-    `program` None: the device is not there, `missing` says what was looked for.
+    `program` None: `reason` says why in a word (DeviceMissing, DeviceTaken, ModeUnsupported), `missing` in a sentence.
+    `device`: the node that is opened, whose `controls` are set. `size`: WIDTHxHEIGHT that frames must have.
     `on_demand` None: always on. `description` is what `/v1/devices` tells of it (facts, mode).
     """
 
     camera: str
     program: Program | None
     missing: Annotated[str, Impact.LIVE] = ""
+    reason: Annotated[str, Impact.LIVE] = "DeviceMissing"
+    device: Annotated[str, Impact.LIVE] = ""
+    size: Annotated[str, Impact.LIVE] = ""
+    controls: Annotated[dict[str, bool | int | str], Impact.LIVE] = Field(default_factory=dict)
     on_demand: Annotated[OnDemand | None, Impact.LIVE] = None
     start_timeout: Annotated[float, Impact.LIVE] = 10.0
     stall_timeout: Annotated[float, Impact.LIVE] = 5.0

@@ -39,6 +39,10 @@ from vidops.runtime.tasks import Tasks
 
 ANSWER_TIMEOUT = 5.0
 """Seconds for what the hub answers at once."""
+DEVICE_TIMEOUT = 10.0
+"""Seconds for what a device is asked."""
+FINAL = ("UnknownCamera", "BadRequest", "NoControls", "ControlRefused", "AlwaysOn")
+"""Reasons of refusals that another try does not change."""
 REMOVE_TIMEOUT = 30.0
 """Seconds; a removal is answered when the source's process is gone, which may take a kill."""
 
@@ -104,6 +108,24 @@ class HubClient:
         """
         return self._watch.changes()
 
+    # -- a camera's device --------------------------------------------------------------------------------------
+
+    async def controls(self, camera: str) -> Mapping[str, Any]:
+        """See `ports.Cameras.controls`."""
+        return _told(await self._request({"op": "controls", "camera": camera}, DEVICE_TIMEOUT))
+
+    async def set_controls(self, camera: str, values: Mapping[str, bool | int | str]) -> Mapping[str, Any]:
+        """See `ports.Cameras.set_controls`."""
+        request = {"op": "set_controls", "camera": camera, "values": dict(values)}
+        return _told(await self._request(request, DEVICE_TIMEOUT))
+
+    async def hold(self, camera: str, *, on: bool) -> Mapping[str, Any]:
+        """See `ports.Cameras.hold`."""
+        state: Mapping[str, Any] = (await self._request({"op": "hold", "camera": camera, "on": on}, ANSWER_TIMEOUT))[
+            "camera"
+        ]
+        return state
+
     # -- the hub's control side --------------------------------------------------------------------------------
 
     async def apply(self, camera: Mapping[str, Any]) -> None:
@@ -134,7 +156,7 @@ class HubClient:
         if answer.get("ok"):
             return answer
         reason, text = str(answer.get("reason") or "Error"), str(answer.get("error") or "the hub refused")
-        if reason in ("UnknownCamera", "BadRequest"):
+        if reason in FINAL:
             raise PermanentError(text, reason=reason)
         raise TemporaryError(text, reason=reason)
 
@@ -218,16 +240,20 @@ class HubClient:
         finally:
             subscription.close()
 
-    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
+    async def snapshot(self, camera: str, timeout: float = 10.0, max_age: float = 0.0) -> Frame:
         """See `ports.Cameras.snapshot`. Raises `TemporaryError` where there is none within `timeout` seconds."""
         called = time.time()
         try:
             async with asyncio.timeout(timeout), contextlib.aclosing(self.frames(camera)) as frames:
                 async for frame in frames:
-                    if frame.timestamp > called:
+                    if frame.timestamp > called - max_age:
                         return frame
         except TimeoutError:
             said = str((self.state(camera) or {}).get("message") or "")
             text = f"camera {camera}: no frame within {timeout:g}s" + (f": {said}" if said else "")
             raise TemporaryError(text, reason="Timeout") from None
         raise TemporaryError(f"camera {camera} was removed", reason="Removed")
+
+
+def _told(answer: dict[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in answer.items() if key != "ok"}

@@ -11,7 +11,7 @@ from vidops.runtime.hubfeed import State
 FIRST_FRAME_GRACE = 5.0
 """Seconds beyond a camera's start_timeout before a viewer without any frame is told that there will be none."""
 DEFAULT_START_TIMEOUT = 10.0
-FAILED = ("Failed", "Missing")
+FAILED = ("Failed", "Busy", "Missing")
 
 
 class Slot:

@@ -18,6 +18,7 @@ from vidops.resources.catalogue import Catalogue, PluginInfo, PluginType
 from vidops.resources.resource import JSON
 
 HOOKS = (
+    "vidops_scanners",
     "vidops_sources",
     "vidops_captures",
     "vidops_loopback_nodes",

@@ -135,7 +135,7 @@ def open_files(pid: int) -> set[tuple[int, int]] | None:
     except OSError:
         return None
     for name in names:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             info = os.stat(f"/proc/{pid}/fd/{name}")
             found.add((info.st_dev, info.st_ino))
     return found

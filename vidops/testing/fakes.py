@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from vidops.errors import PermanentError, TemporaryError
-from vidops.ports import Frame, ProcessEvent, ProcessState
+from vidops.ports import ControlFacts, Frame, ProcessEvent, ProcessState
+from vidops.resources.controls import numbers_for, to_json
 from vidops.runtime.tasks import Tasks
 
 
@@ -103,10 +104,36 @@ class FakeSubscription:
             self._feed.cancel()
 
 
-class FakeCameras:
+class FakeControls:
+    """The part of `ports.Cameras` that is about devices: controls in `knobs`, by camera; held cameras in `held`."""
+
+    def __init__(self) -> None:
+        self.knobs: dict[str, list[ControlFacts]] = {}
+        self.held: set[str] = set()
+
+    async def controls(self, camera: str) -> Mapping[str, Any]:
+        if camera not in self.knobs:
+            raise PermanentError(f"camera {camera} has no device with controls now", reason="NoControls")
+        return {"device": "/dev/video0", "controls": [to_json(c) for c in self.knobs[camera]], "modes": []}
+
+    async def set_controls(self, camera: str, values: Mapping[str, bool | int | str]) -> Mapping[str, Any]:
+        chosen, wrong = numbers_for(self.knobs.get(camera, []), values)
+        if wrong:
+            raise PermanentError("; ".join(wrong), reason="ControlRefused")
+        numbers = {control.name: number for control, number in chosen}
+        self.knobs[camera] = [replace(c, value=numbers.get(c.name, c.value)) for c in self.knobs[camera]]
+        return await self.controls(camera)
+
+    async def hold(self, camera: str, *, on: bool) -> Mapping[str, Any]:
+        (self.held.add if on else self.held.discard)(camera)
+        return {"name": camera, "held": on}
+
+
+class FakeCameras(FakeControls):
     """`ports.Cameras` that delivers the frames it was given, in a loop, `pause` seconds apart."""
 
     def __init__(self, frames: Mapping[str, Sequence[bytes]], pause: float = 0.0) -> None:
+        super().__init__()
         self._frames = {name: list(images) for name, images in frames.items()}
         self._pause = pause
         self._tasks = Tasks()
@@ -161,7 +188,7 @@ class FakeCameras:
             on_state(self._state(camera))
         return FakeSubscription(self._tasks.start(feed(), f"frames of {camera}"))
 
-    async def snapshot(self, camera: str, timeout: float = 10.0) -> Frame:
+    async def snapshot(self, camera: str, timeout: float = 10.0, max_age: float = 0.0) -> Frame:
         async for frame in self.frames(camera):
             return frame
         raise TemporaryError("no frame")

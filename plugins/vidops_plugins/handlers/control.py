@@ -7,6 +7,10 @@
     {"id": 2, "op": "capture_start", "name": "x"}     {"id": 2, "ok": true, "captures": [...]}
     {"id": 3, "op": "capture_stop", "name": "x"}      {"id": 3, "ok": false, "reason": "NotOnDemand", "error": "..."}
     {"id": 4, "op": "ping"}                           {"id": 4, "ok": true}
+    {"id": 5, "op": "controls", "name": "door"}       {"id": 5, "ok": true, "controls": [...], "modes": [...], ...}
+    {"id": 6, "op": "set_controls", "name": "door", "values": {"brightness": 128}}
+                                                      {"id": 6, "ok": false, "reason": "ControlRefused", "error": "..."}
+    {"id": 7, "op": "camera_start", "name": "door"}   {"id": 7, "ok": true, "device": {...}}; camera_stop likewise
 
 A token says how far one has come; with one that is too old (or of another gateway's life) the whole is told anew.
 Reading slowly costs nothing: what changed waits in one log for all. `id` is a text or a number of the asker's.
@@ -35,6 +39,7 @@ from vidops.api import (
     may_see,
     respond_problem,
 )
+from vidops_plugins.handlers import camera_commands
 from vidops_plugins.handlers.captures import turn
 from vidops_plugins.handlers.footage import same_site
 
@@ -47,6 +52,7 @@ MOST_UNREAD = 100
 SEND_TIMEOUT = 15.0
 """Seconds that a message may take to be sent before its reader is taken for dead."""
 COMMANDS = {"capture_start": "start", "capture_stop": "stop"}
+CAMERA_COMMANDS = ("set_controls", "camera_start", "camera_stop")
 
 
 class Control(Options):
@@ -150,16 +156,29 @@ class Session:
             return {"id": number, "ok": True}
         if operation == "subscribe":
             return {"id": number, "ok": True, **self._subscribe(request.get("since"))}
-        if operation not in COMMANDS or not isinstance(name, str):
-            known = ", ".join(("subscribe", "ping", *COMMANDS))
-            return self._mistake(number, f"op is one of {known}; commands have a `name`")
-        if not self._writable:
+        known = ("subscribe", "ping", "controls", *CAMERA_COMMANDS, *COMMANDS)
+        if operation not in known or not isinstance(name, str):
+            return self._mistake(number, f"op is one of {', '.join(known)}; commands have a `name`")
+        if operation != "controls" and not self._writable:
             return _refused(number, "ReadOnly", "this gateway takes no commands here: its handler is not `writable`")
         try:
-            done = await turn(self._scope, self._context, name, COMMANDS[operation])
+            done = await self._do(str(operation), name, request.get("values"))
         except VidopsError as error:
             return _refused(number, str(getattr(error, "reason", "")), str(error))
         return {"id": number, "ok": True, **done}
+
+    async def _do(self, operation: str, name: str, values: object) -> Mapping[str, Any]:
+        """Raises `VidopsError` with the reason where it is refused."""
+        scope, context = self._scope, self._context
+        match operation:
+            case "controls":
+                return await camera_commands.told(scope, context, name)
+            case "set_controls":
+                return await camera_commands.set_controls(scope, context, name, values)
+            case "camera_start" | "camera_stop":
+                on = operation == "camera_start"
+                return {"device": await camera_commands.hold(scope, context, name, on=on)}
+        return await turn(scope, context, name, COMMANDS[operation])
 
     def _mistake(self, number: object, error: str) -> dict[str, Any]:
         self._mistakes += 1

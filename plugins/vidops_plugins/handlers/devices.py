@@ -1,13 +1,22 @@
-"""`/v1/devices` and `/v1/devices/<name>`: the cameras of this host and the state of each.
+"""The cameras of this host: the state of each, and what can be asked of it.
+
+    GET    /                        every camera
+    GET    /<name>                  one
+    GET    /<name>/controls         its device's controls and modes, as they are now
+    PATCH  /<name>/controls         {"brightness": 128, "power_line_frequency": "50 Hz"}, with `writable: true`
+    POST   /<name>/start, /stop     stay open without viewers, or not any more, with `writable: true`
 
 A small API that nobody calls a thousand times a second: Quart.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from vidops.api import ASGIApp, GatewayContext, Options, may_see, nearest
+from vidops.api import ASGIApp, GatewayContext, Options, PermanentError, TemporaryError, may_see, nearest
+from vidops_plugins.handlers import camera_commands
+from vidops_plugins.handlers.footage import same_site
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
 
 if TYPE_CHECKING:
@@ -17,7 +26,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Devices(Options):
-    """Cameras as JSON: name, state, reason, size, frames a second, viewers, facts."""
+    """Cameras as JSON: name, state, reason, size, frames a second, viewers, facts, controls."""
+
+    writable: bool = False
+    """Whether controls may be set and cameras held open here, by whoever the route's chain lets in."""
 
 
 def build(options: Devices, context: GatewayContext) -> ASGIApp:
@@ -44,5 +56,42 @@ def build(options: Devices, context: GatewayContext) -> ASGIApp:
         near = nearest(name, states)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         return document(404, f"there is no camera {name!r}{hint}", reason="UnknownCamera", nearest=near)
+
+    @app.get("/<name>/controls")
+    async def controls(name: str) -> ResponseReturnValue:
+        scope: Any = request.scope
+        return dict(await camera_commands.told(scope, context, name)), 200, _NO_STORE
+
+    @app.errorhandler(PermanentError)
+    async def refused(error: PermanentError) -> ResponseReturnValue:
+        return document(camera_commands.STATUS.get(error.reason, 409), str(error), reason=error.reason)
+
+    @app.errorhandler(TemporaryError)
+    async def not_now(error: TemporaryError) -> ResponseReturnValue:
+        return document(503, str(error), reason=error.reason, headers={"Retry-After": "2"})
+
+    if not options.writable:
+        return mounted(app)
+
+    @app.before_request
+    async def ours() -> ResponseReturnValue | None:
+        scope: Any = request.scope
+        if request.method not in ("GET", "HEAD", "OPTIONS") and not same_site(scope):
+            return document(403, "another site's page may not do this", reason="CrossSite")
+        return None
+
+    @app.patch("/<name>/controls")
+    async def set_controls(name: str) -> ResponseReturnValue:
+        scope: Any = request.scope
+        try:
+            values = json.loads(await request.get_data())
+        except (ValueError, RecursionError):
+            values = None
+        return dict(await camera_commands.set_controls(scope, context, name, values)), 200, _NO_STORE
+
+    @app.post("/<name>/<any(start, stop):word>")
+    async def hold(name: str, word: str) -> ResponseReturnValue:
+        scope: Any = request.scope
+        return dict(await camera_commands.hold(scope, context, name, on=word == "start")), 200, _NO_STORE
 
     return mounted(app)

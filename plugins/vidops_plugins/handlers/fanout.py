@@ -16,7 +16,7 @@ BOUNDARY = "vidops"
 PREAMBLE = f"--{BOUNDARY}\r\n".encode()
 STALL_TIMEOUT = 30.0
 """Seconds that a viewer may leave a frame unread before it is dropped."""
-_FAILED = ("Failed", "Missing")
+_FAILED = ("Failed", "Busy", "Missing")
 
 
 class Shape(NamedTuple):

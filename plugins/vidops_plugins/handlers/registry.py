@@ -21,6 +21,7 @@ RUNNER_STATES = {
     "Suspended": "stopped",
     "Degraded": "failed",
     "Missing": "failed",
+    "Busy": "failed",
 }
 FACTS = ("device_path", "device_name", "driver", "bus_info", "serial", "usb_id")
 

@@ -1,6 +1,10 @@
-"""`/snapshot/<camera>`: one JPEG, captured after the request came."""
+"""`/snapshot/<camera>`: one JPEG, captured after the request came; with `?max_age=2.5`, one that is not older than
+that (`Age` says how old it is): many who ask often share one image."""
 
 from __future__ import annotations
+
+import re
+import time
 
 from vidops.api import (
     ASGIApp,
@@ -19,11 +23,14 @@ from vidops.api import (
 )
 from vidops_plugins.handlers import lookup, viewing
 
+OLDEST = 3600
+"""Seconds."""
 _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Snapshot(Options):
-    """One fresh image of the camera that the rest of the path names; `?action=stream` gives live video."""
+    """One fresh image of the camera that the rest of the path names, or with `?max_age=SECONDS` a recent one;
+    `?action=stream` gives live video."""
 
     camera: CameraName | None = None
     """The camera to show where the path names none, as in `/?action=snapshot`."""
@@ -36,22 +43,37 @@ def build(options: Snapshot, context: GatewayContext) -> ASGIApp:
         camera = await lookup.camera_of(scope, send, context, options.camera)
         if camera is None:
             return
-        if query(scope).get("action") == "stream" and scope["method"] != "HEAD":
+        asked = query(scope)
+        max_age = _seconds(asked.get("max_age", "0"))
+        if max_age is None:
+            await respond_problem(
+                scope, send, 400, f"max_age is seconds from 0 to {OLDEST}: ?max_age=2.5", reason="BadMaxAge"
+            )
+        elif asked.get("action") == "stream" and scope["method"] != "HEAD":
             await viewing.watch(scope, receive, send, camera=camera, patience=options.timeout, context=context)
         else:
-            await send_image(scope, send, camera=camera, timeout=options.timeout, context=context)
+            await send_image(scope, send, camera=camera, timeout=options.timeout, context=context, max_age=max_age)
 
     return app
 
 
-async def send_image(scope: Scope, send: Send, *, camera: str, timeout: float, context: GatewayContext) -> None:
-    """Answer with an image captured from now on, within `timeout` seconds."""
+def _seconds(text: str) -> float | None:
+    """None where it is no number that makes sense."""
+    if not re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", text):
+        return None
+    return seconds if (seconds := float(text)) <= OLDEST else None
+
+
+async def send_image(
+    scope: Scope, send: Send, *, camera: str, timeout: float, context: GatewayContext, max_age: float = 0.0
+) -> None:
+    """Answer with an image captured from now on or at most `max_age` seconds ago, within `timeout` seconds."""
     if scope["method"] == "HEAD":
         # Opening a camera for nobody to see would be a side effect.
         await respond(scope, send, 200, content_type="image/jpeg", headers=[_NO_STORE])
         return
     try:
-        frame = await context.cameras.snapshot(camera, timeout)
+        frame = await context.cameras.snapshot(camera, timeout, max_age)
     except PermanentError as error:
         await respond_problem(scope, send, 404, str(error), reason=error.reason)
     except TemporaryError as error:
@@ -60,6 +82,7 @@ async def send_image(scope: Scope, send: Send, *, camera: str, timeout: float, c
     else:
         headers = [
             _NO_STORE,
+            (b"age", b"%d" % max(0, time.time() - frame.timestamp)),
             (b"x-timestamp", b"%.6f" % frame.timestamp),
             (b"x-sequence", b"%d" % frame.sequence),
         ]

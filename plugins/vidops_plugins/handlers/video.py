@@ -34,7 +34,7 @@ from vidops_plugins.handlers.viewing import HEADERS, ended_by
 CONTENT_TYPE = "video/mp4"
 BEHIND = 8 * 1024 * 1024
 LONGEST = 2 * mp4.TIMESCALE
-_FAILED = ("Failed", "Missing")
+_FAILED = ("Failed", "Busy", "Missing")
 
 
 class VideoViewer:

@@ -41,6 +41,8 @@ class Match(Options):
     """Its link below /dev/v4l/by-id, with the path."""
     by_path: str | None = None
     """Its link below /dev/v4l/by-path, with the path."""
+    capability: str | None = None
+    """What it can do, in V4L2's words: video_capture, streaming, readwrite."""
     udev: dict[str, str] = Field(default_factory=dict)
     """udev properties by name, each a glob."""
     any_of: list[Match] = Field(default_factory=list)
@@ -57,21 +59,46 @@ class Match(Options):
         return self
 
 
+def why_not(match: Match, device: DeviceFacts) -> list[str]:
+    """What of a match does not hold of a device, in words; empty where it is meant."""
+    if device.role == "loopback" and not _names_driver(match, device.driver):
+        # What vidops itself puts out must not be taken for a camera by a glob over names.
+        return ["it is a loopback: only a match that names its driver means it"]
+    if device.role not in ("camera", "loopback"):
+        return [f"it is no camera: {device.role}"]
+    return _wrong(match, device)
+
+
+def _names_driver(match: Match, driver: str) -> bool:
+    return match.driver == driver or any(_names_driver(m, driver) for m in (*match.any_of, *match.all_of))
+
+
+def _wrong(match: Match, device: DeviceFacts) -> list[str]:
+    wrong = []
+    for option, fact in _EXACT.items():
+        wanted, has = getattr(match, option), getattr(device, fact)
+        if wanted is not None and wanted != has:
+            wrong.append(f"{option} is {_or_none(has)}, not {wanted}")
+    if match.name is not None and not fnmatchcase(device.device_name, match.name):
+        wrong.append(f"name {_or_none(device.device_name)} does not fit {match.name}")
+    if match.capability is not None and match.capability not in device.capabilities:
+        wrong.append(f"it has no capability {match.capability}")
+    properties = dict(device.udev)
+    for key, glob in match.udev.items():
+        if not fnmatchcase(properties.get(key, ""), glob):
+            wrong.append(f"{key} {_or_none(properties.get(key, ''))} does not fit {glob}")
+    if match.any_of and all(reasons := [_wrong(m, device) for m in match.any_of]):
+        wrong.append(f"none of any_of: {'; or '.join(', '.join(r) for r in reasons)}")
+    for part in match.all_of:
+        wrong += _wrong(part, device)
+    if match.not_ is not None and not _wrong(match.not_, device):
+        wrong.append(f"it is what it must not be: {describe(match.not_)}")
+    return list(dict.fromkeys(wrong))
+
+
 def matches(match: Match, device: DeviceFacts) -> bool:
     """Whether a device is meant."""
-    for option, fact in _EXACT.items():
-        wanted = getattr(match, option)
-        if wanted is not None and wanted != getattr(device, fact):
-            return False
-    if match.name is not None and not fnmatchcase(device.device_name, match.name):
-        return False
-    properties = dict(device.udev)
-    return (
-        all(fnmatchcase(properties.get(key, ""), glob) for key, glob in match.udev.items())
-        and (not match.any_of or any(matches(m, device) for m in match.any_of))
-        and all(matches(m, device) for m in match.all_of)
-        and (match.not_ is None or not matches(match.not_, device))
-    )
+    return not why_not(match, device)
 
 
 def identity(device: DeviceFacts) -> tuple[str, str, str]:
@@ -89,6 +116,8 @@ def describe(match: Match) -> str:
     said = [
         f"{name} {value}" for name in ("serial", "name", "driver", *_EXACT) if (value := getattr(match, name, None))
     ]
+    if match.capability is not None:
+        said.append(f"capability {match.capability}")
     said += [f"{key}={glob}" for key, glob in match.udev.items()]
     for word, parts in (("any of", match.any_of), ("all of", match.all_of)):
         if parts:
@@ -96,3 +125,7 @@ def describe(match: Match) -> str:
     if match.not_ is not None:
         said.append(f"not ({describe(match.not_)})")
     return ", ".join(dict.fromkeys(said))
+
+
+def _or_none(text: str) -> str:
+    return text or "not known"

@@ -114,7 +114,7 @@
     keep(byId("cameras"), cards, devices, (d) => d.name, cardOf, (card, d) => {
       setPill(card.pill, d.state);
       card.pill.title = [d.reason, d.message].filter(Boolean).join(": ");
-      card.state = ["Failed", "Missing", "Stalled"].includes(d.state) ? d.message || d.reason || d.state : "";
+      card.state = ["Failed", "Busy", "Missing", "Stalled"].includes(d.state) ? d.message || d.reason || d.state : "";
       const facts = [];
       if (d.width && d.height) facts.push(`${d.width}×${d.height}`);
       if (d.captured_fps) facts.push(`${Number(d.captured_fps).toFixed(1)} fps`);

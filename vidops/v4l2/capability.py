@@ -1,15 +1,14 @@
-"""VIDIOC_QUERYCAP: what a video node says of itself (kernel: userspace-api/media/v4l/vidioc-querycap)."""
+"""VIDIOC_QUERYCAP: what a video node says of itself."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import struct
-import threading
 from dataclasses import dataclass
 
-VIDIOC_QUERYCAP = 0x80685600
+from vidops.v4l2.node import PATIENCE, Ioctl, asked, number, text
+
 _CAPABILITY = struct.Struct("16s32s32sIII12x")
+VIDIOC_QUERYCAP = number(2, 0, _CAPABILITY.size)
 _DEVICE_CAPS = 0x80000000
 _NAMES = {
     0x00000001: "video_capture",
@@ -24,8 +23,6 @@ _NAMES = {
     0x04000000: "streaming",
     0x08000000: "meta_output",
 }
-PATIENCE = 2.0
-"""Seconds to wait for a node: the open of a wedged device can hang in the kernel for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +40,17 @@ def parse_capability(data: bytes) -> Capability:
     driver, card, bus_info, _, whole, node = _CAPABILITY.unpack(data)
     flags = node if whole & _DEVICE_CAPS else whole
     names = tuple(name for bit, name in _NAMES.items() if flags & bit)
-    return Capability(_text(driver), _text(card), _text(bus_info), names)
+    return Capability(text(driver), text(card), text(bus_info), names)
+
+
+def capability(ioctl: Ioctl) -> Capability:
+    """Raises `OSError` where the node is none of V4L2's."""
+    return parse_capability(ioctl(VIDIOC_QUERYCAP, bytes(_CAPABILITY.size)))
 
 
 def query_capability(path: str, patience: float = PATIENCE) -> Capability | None:
     """Ask a node; None where it cannot be asked (no permission, not V4L2, gone, hanging)."""
-    found: list[Capability] = []
-
-    def ask() -> None:
-        try:
-            # Several may open a node; only streaming is exclusive, so this disturbs nobody.
-            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                answer = fcntl.ioctl(descriptor, VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
-            finally:
-                os.close(descriptor)
-            found.append(parse_capability(answer))
-        except OSError:
-            return
-
-    # In a thread of its own, which is left behind if the kernel never answers.
-    thread = threading.Thread(target=ask, name=f"querycap {path}", daemon=True)
-    thread.start()
-    thread.join(patience)
-    return found[0] if found else None
-
-
-def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode(errors="replace")
+    try:
+        return asked(path, capability, patience)
+    except OSError:
+        return None

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidops.runtime.devices import UdevDevices
-from vidops.runtime.v4l2 import parse_capability, query_capability
+from vidops.runtime.devices import HostDevices
+from vidops.v4l2.capability import parse_capability, query_capability
+from vidops_plugins.scanners import vidops_scanners
 
 
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("umockdev-wrapper") is None, reason="needs Debian's package umockdev")
 def test_cameras_come_and_go() -> None:
-    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.runtime.umockdev_child"]
+    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.devices.umockdev_child"]
     result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     none, two, burst, one = map(json.loads, result.stdout.splitlines())
@@ -34,7 +35,7 @@ def test_cameras_come_and_go() -> None:
     assert "USEC_INITIALIZED" not in udev
     assert facts == {
         "device_path": "/dev/video2",
-        "device_name": "Acme Camera",
+        "device_name": "Acme C1",
         "driver": "uvcvideo",
         "bus_info": "",
         "serial": "SN0001",
@@ -43,6 +44,10 @@ def test_cameras_come_and_go() -> None:
         "path_by_id": "/dev/v4l/by-id/usb-Acme_SN0001-video-index0",
         "path_by_path": "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0",
         "capabilities": ["video_capture"],
+        "role": "camera",
+        "group": "/devices/pci0000:00/0000:00:14.0/usb1/1-1",
+        "scanners": ["v4l2"],
+        "modes": [],
     }
     assert burst == {"one burst is one change": True}
     assert [facts["device_path"] for facts in one] == ["/dev/video10"]
@@ -71,7 +76,7 @@ def test_what_is_no_video_node_is_none(tmp_path: object) -> None:
 
 @pytest.mark.skipif(os.path.exists("/sys/class/video4linux"), reason="this host has video devices")
 async def test_a_host_without_video_devices() -> None:
-    devices = UdevDevices()
+    devices = HostDevices(vidops_scanners())
     assert await devices.scan() == []
     changes = devices.changes()
     with pytest.raises(TimeoutError):

@@ -1,0 +1,64 @@
+"""All that a scan wants to know of one video node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vidops.ports import VideoMode
+from vidops.v4l2.capability import Capability, capability
+from vidops.v4l2.modes import modes
+from vidops.v4l2.node import Ioctl, asked
+
+LOOPBACK = "v4l2 loopback"
+CAPTURE = {"video_capture", "video_capture_mplane"}
+_MEMORY = {"video_m2m", "video_m2m_mplane"}
+_OUTPUT = {"video_output", "video_output_mplane"}
+MOST = 64
+_known: dict[tuple[object, ...], tuple[VideoMode, ...]] = {}
+"""Modes by what tells one coming of a device from the next: thousands of questions that need be asked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node's own words, and what it delivers."""
+
+    said: Capability
+    modes: tuple[VideoMode, ...]
+
+
+def query_node(path: str) -> NodeFacts | None:
+    """None where it cannot be asked (no permission, not V4L2, gone, hanging)."""
+
+    def ask(ioctl: Ioctl) -> NodeFacts:
+        said = capability(ioctl)
+        if role_of(said.capabilities, said.driver) not in ("camera", "loopback"):
+            return NodeFacts(said, ())
+        if said.driver == LOOPBACK:
+            # What it delivers is what is written to it now.
+            return NodeFacts(said, modes(ioctl))
+        status = os.stat(path)
+        key = (status.st_rdev, status.st_ino, status.st_ctime_ns, said)
+        if key not in _known:
+            if len(_known) >= MOST:
+                _known.clear()
+            _known[key] = modes(ioctl)
+        return NodeFacts(said, _known[key])
+
+    try:
+        return asked(path, ask)
+    except OSError:
+        return None
+
+
+def role_of(capabilities: Sequence[str], driver: str) -> str:
+    """camera, loopback, codec, output, metadata; empty where it is none of these."""
+    has = set(capabilities)
+    if has & _MEMORY:
+        return "codec"
+    if has & CAPTURE:
+        return "loopback" if driver == LOOPBACK else "camera"
+    if has & _OUTPUT:
+        return "loopback" if driver == LOOPBACK else "output"
+    return "metadata" if has & {"meta_capture", "meta_output"} else ""
