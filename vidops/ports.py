@@ -75,8 +75,11 @@ class Processes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VideoMode:
-    """A format that a device delivers at some sizes. `format` is FFmpeg's name, or the kernel's code where FFmpeg has
-    none; widths and heights are (least, most, step) in pixels; `rates` are frames a second, fastest first."""
+    """A format that a device delivers at some sizes.
+
+    `format` is FFmpeg's name; widths and heights are (least, most, step) in pixels; `rates` are frames a second, fastest
+    first.
+    """
 
     format: str
     description: str

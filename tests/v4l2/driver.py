@@ -42,6 +42,7 @@ class Driver:
     knobs: list[Knob] = field(default_factory=list)
     written: list[tuple[str, int]] = field(default_factory=list)
     gone: bool = False
+    calls: int = 0
 
     @contextmanager
     def opened(self, path: str) -> Iterator[Driver]:
@@ -50,6 +51,7 @@ class Driver:
         yield self
 
     def __call__(self, request: int, data: bytes) -> bytes:
+        self.calls += 1
         if self.gone:
             raise OSError(errno.ENODEV, "No such device")
         answers = {

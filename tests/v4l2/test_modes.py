@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tests.v4l2.driver import Driver, webcam
 from vidops.ports import VideoMode
 from vidops.resources.modes import refusal, sizes_of
+from vidops.v4l2 import node, query
 from vidops.v4l2.modes import MOST_SIZES, modes
+from vidops.v4l2.query import query_node
 
 
 def test_a_webcams_modes() -> None:
@@ -88,3 +90,23 @@ def test_what_it_has_is_never_refused(modes: list[VideoMode], data: st.DataObjec
     size = f"{mode.widths[0]}x{mode.heights[0]}"
     assert refusal(modes, format=mode.format, size=size, rate=rate) == ""
     assert refusal(modes, format=mode.format, size="4001x4001", rate=rate) != ""
+
+
+def test_what_ffmpeg_has_no_name_for_is_left_out() -> None:
+    odd = Driver(sizes=[("XYZ0", "odd", [(640, 480, [30])]), ("MJPG", "x", [(640, 480, [30])])])
+    assert [m.format for m in modes(odd)] == ["mjpeg"]
+
+
+def test_a_device_that_comes_again_is_not_asked_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = webcam()
+    monkeypatch.setattr(node, "opened", driver.opened)
+    monkeypatch.setattr(query, "_known", {})
+    first = query_node("/dev/null")
+    asked = driver.calls
+    assert query_node("/dev/null") == first
+    assert driver.calls - asked < asked / 2
+    # With another signal it has other sizes.
+    driver.sizes[0] = ("MJPG", "Motion-JPEG", [(1920, 1080, [30])])
+    changed = query_node("/dev/null")
+    assert changed is not None
+    assert changed.modes[0].widths == (1920, 1920, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from vidops.ports import VideoMode
 from vidops.v4l2.node import Ioctl, listed, number, text
@@ -50,24 +50,42 @@ FORMATS = {
 
 
 def modes(ioctl: Ioctl) -> tuple[VideoMode, ...]:
-    """Every format that a node delivers, with its sizes and rates, in the driver's order. Empty where it tells none."""
-    found = []
+    """Every format that FFmpeg has a name for, with its sizes and rates, in the driver's order. Empty where it tells
+    none."""
+    found: list[VideoMode] = []
+    for code, description in _formats(ioctl):
+        found += _sizes(ioctl, code, description)
+    return tuple(found)
+
+
+def outline(ioctl: Ioctl) -> tuple[object, ...]:
+    """What a few questions tell: the formats, and the sizes of the first. Another outline means other modes."""
+    formats = tuple(_formats(ioctl))
+    first = tuple(listed(ioctl, VIDIOC_ENUM_FRAMESIZES, _asking_size(formats[0][0]), MOST_SIZES)) if formats else ()
+    return formats, first
+
+
+def _formats(ioctl: Ioctl) -> Iterator[tuple[bytes, str]]:
+    """Codes and descriptions."""
     for kind in (_CAPTURE, _CAPTURE_MPLANE):
         for answer in listed(ioctl, VIDIOC_ENUM_FMT, _asking_format(kind), MOST_FORMATS):
             _, _, _, description, code, _ = _FORMAT.unpack(answer)
-            found += _sizes(ioctl, code, text(description))
-    return tuple(found)
+            if code.decode("ascii", "replace") in FORMATS:
+                yield code, text(description)
 
 
 def _asking_format(kind: int) -> Callable[[int], bytes]:
     return lambda index: _FORMAT.pack(index, kind, 0, b"", b"\0\0\0\0", 0)
 
 
+def _asking_size(code: bytes) -> Callable[[int], bytes]:
+    return lambda index: _SIZE.pack(index, code, 0, b"")
+
+
 def _sizes(ioctl: Ioctl, code: bytes, description: str) -> list[VideoMode]:
-    fourcc = code.decode("ascii", "replace")
-    name = FORMATS.get(fourcc, fourcc)
+    name = FORMATS[code.decode("ascii")]
     found = []
-    for answer in listed(ioctl, VIDIOC_ENUM_FRAMESIZES, lambda i: _SIZE.pack(i, code, 0, b""), MOST_SIZES):
+    for answer in listed(ioctl, VIDIOC_ENUM_FRAMESIZES, _asking_size(code), MOST_SIZES):
         _, _, kind, union = _SIZE.unpack(answer)
         if kind == _DISCRETE:
             width, height = struct.unpack_from("=II", union)

@@ -38,21 +38,34 @@ def opened(path: str) -> Iterator[Ioctl]:
 
 
 def asked(path: str, question: Callable[[Ioctl], T], patience: float = PATIENCE) -> T:
-    """What `question` finds out of the node. Raises `OSError`, and `TimeoutError` (which is one) where it hangs."""
+    """What `question` finds out of the node. Raises `OSError`, and `TimeoutError` (which is one) where a call hangs for
+    longer than `patience`, or all of them take longer than ten times that."""
     found: list[T] = []
     failed: list[OSError] = []
+    calls = 0
 
     def ask() -> None:
+        nonlocal calls
         try:
             with opened(path) as ioctl:
-                found.append(question(ioctl))
+
+                def counted(request: int, data: bytes, /) -> bytes:
+                    nonlocal calls
+                    calls += 1
+                    return ioctl(request, data)
+
+                found.append(question(counted))
         except OSError as error:
             failed.append(error)
 
     # In a thread of its own, which is left behind if the kernel never answers.
     thread = threading.Thread(target=ask, name=f"ask {path}", daemon=True)
     thread.start()
-    thread.join(patience)
+    for _ in range(10):
+        before = calls
+        thread.join(patience)
+        if not thread.is_alive() or calls == before:
+            break
     if found:
         return found[0]
     raise failed[0] if failed else TimeoutError(f"{path} did not answer within {patience:g}s")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidops.ports import VideoMode
 from vidops.v4l2.capability import Capability, capability
-from vidops.v4l2.modes import modes
+from vidops.v4l2.modes import modes, outline
 from vidops.v4l2.node import Ioctl, asked
 
 LOOPBACK = "v4l2 loopback"
@@ -16,8 +15,9 @@ CAPTURE = {"video_capture", "video_capture_mplane"}
 _MEMORY = {"video_m2m", "video_m2m_mplane"}
 _OUTPUT = {"video_output", "video_output_mplane"}
 MOST = 64
-_known: dict[tuple[object, ...], tuple[VideoMode, ...]] = {}
-"""Modes by what tells one coming of a device from the next: thousands of questions that need be asked once."""
+_known: dict[Capability, tuple[object, tuple[VideoMode, ...]]] = {}
+"""Outline and modes of each device at its port. Some have thousands; a camera that is replugged is not asked for all of
+them before it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,14 @@ def query_node(path: str) -> NodeFacts | None:
         if said.driver == LOOPBACK:
             # What it delivers is what is written to it now.
             return NodeFacts(said, modes(ioctl))
-        status = os.stat(path)
-        key = (status.st_rdev, status.st_ino, status.st_ctime_ns, said)
-        if key not in _known:
+        now = outline(ioctl)
+        before, found = _known.get(said, (None, ()))
+        if now != before:
+            found = modes(ioctl)
             if len(_known) >= MOST:
                 _known.clear()
-            _known[key] = modes(ioctl)
-        return NodeFacts(said, _known[key])
+            _known[said] = now, found
+        return NodeFacts(said, found)
 
     try:
         return asked(path, ask)

@@ -14,7 +14,7 @@ from vidops.api import Cameras, Direct, Frame, FrameSubscription, PermanentError
 
 BOUNDARY = "vidops"
 PREAMBLE = f"--{BOUNDARY}\r\n".encode()
-STALL_TIMEOUT = 30.0
+STALL_TIMEOUT = 120.0
 """Seconds that a viewer may leave a frame unread before it is dropped."""
 _FAILED = ("Failed", "Busy", "Missing")
 
