@@ -77,8 +77,8 @@ class Processes(Protocol):
 class VideoMode:
     """A format that a device delivers at some sizes.
 
-    `format` is FFmpeg's name; widths and heights are (least, most, step) in pixels; `rates` are frames a second, fastest
-    first.
+    `format` is FFmpeg's name; widths and heights are (least, most, step) in pixels; `rates` are frames a second, the
+    fastest first.
     """
 
     format: str
