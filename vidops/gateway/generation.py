@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vidops import __version__
 from vidops.errors import PermanentError, VidopsError
 from vidops.gateway.directories import Directories
 from vidops.gateway.document import Document
@@ -14,7 +15,7 @@ from vidops.gateway.route import Route
 from vidops.gateway.routing import Pattern, Table
 from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, Recordings
-from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext
+from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext, RouteInfo
 from vidops.resources.layout import Layout
 from vidops.resources.resource import fingerprint
 from vidops.resources.specs import Entry, RouteSpec, SecretRef
@@ -33,6 +34,8 @@ class Services:
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
     metrics: Metrics = field(default_factory=Metrics)
+    shown: list[RouteInfo] = field(default_factory=list)
+    """The routes in force, as documentation tells of them."""
     directories: Directories = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,17 @@ async def next_generation(document: Document, previous: Generation | None, servi
     return Generation(previous.number + 1 if previous else 1, document, routes, table)
 
 
+def described(document: Document, services: Services) -> list[RouteInfo]:
+    """The routes of a document that is in force."""
+    found = []
+    for spec in document.spec.routes:
+        kind, options = _typed(services.catalogue, services.catalogue.handlers, "handler", spec.handler)
+        operations = kind.describe(options) if kind.describe is not None else {}
+        chain = tuple(link.type for link in spec.chain)
+        found.append(RouteInfo(spec.path, tuple(spec.methods), chain, spec.handler.type, operations))
+    return found
+
+
 async def _start(route: Route, where: str) -> None:
     try:
         await route.start()
@@ -100,6 +114,8 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             log=services.log,
             base_dir=spec.base_dir,
             metrics=services.metrics,
+            routes=lambda: services.shown,
+            version=__version__,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)
         context = replace(context, tenants=find)

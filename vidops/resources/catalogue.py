@@ -274,6 +274,18 @@ def _no_directory(name: str) -> TenantDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteInfo:
+    """A route in force, as documentation tells of it. `chain`: the types of its links; `operations`: see
+    `HandlerType.describe`."""
+
+    path: str
+    methods: tuple[str, ...]
+    chain: tuple[str, ...]
+    handler: str
+    operations: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayContext:
     """What middleware and handlers are given when they are built, inside the gateway process.
 
@@ -294,6 +306,10 @@ class GatewayContext:
     """What the gateway counts; one for all its routes."""
     base_dir: str = ""
     """The stack file's directory, which relative paths in options start from."""
+    routes: Callable[[], Sequence[RouteInfo]] = tuple
+    """All routes of the gateway that are in force, in the file's order."""
+    version: str = ""
+    """Of vidops."""
     tenants: Callable[[str], TenantDirectory] = _no_directory
     """The directory of tenants of that name; raises `PermanentError` for one that no option of the route refers to."""
     started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -316,12 +332,16 @@ class HandlerType:
 
     The application finds in `scope["vidops.rest"]` the percent-decoded part of the path that `**` matched,
     without a leading slash.
+
+    `describe(options)`: OpenAPI path items by what comes after the route's path (`{"": {"get": ...}, "/{name}": ...}`);
+    the gateway adds what it answers itself.
     """
 
     name: str
     options: type[Options]
     build: Callable[[Any, GatewayContext], ASGIApp]
     summary: str = ""
+    describe: Callable[[Any], Mapping[str, Mapping[str, Any]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

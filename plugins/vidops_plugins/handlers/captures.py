@@ -25,6 +25,7 @@ from vidops.api import (
     respond_problem,
 )
 from vidops_plugins.handlers.footage import same_site
+from vidops_plugins.handlers.openapi import answer, fields, in_path, listed, operation
 
 ACTIONS = ("start", "stop")
 
@@ -34,6 +35,18 @@ class Captures(Options):
 
     writable: bool = False
     """Whether captures with `on_demand: true` may be started and stopped here, by whoever the route's chain lets in."""
+
+
+def describe(options: Captures) -> Mapping[str, Mapping[str, Any]]:
+    rows = answer(fields(captures=listed(fields(name={"type": "string"}, camera={"type": "string"}))))
+    turned = answer(fields(captures=listed({"type": "object"})))
+    name = in_path("name", "A capture's name.")
+    found = {"": {"get": operation("What records, and why the rest does not.", rows)}}
+    if options.writable:
+        refused = {403: "Another site's page, or you may look only.", 409: "It is not on demand."}
+        for word, what in (("start", "Record."), ("stop", "Do not record any more.")):
+            found[f"/{{name}}/{word}"] = {"post": operation(what, turned, parameters=[name], refused=refused)}
+    return found
 
 
 def build(options: Captures, context: GatewayContext) -> ASGIApp:

@@ -12,11 +12,13 @@ A small API that nobody calls a thousand times a second: Quart.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vidops.api import ASGIApp, GatewayContext, Options, PermanentError, TemporaryError, may_see, nearest
 from vidops_plugins.handlers import camera_commands
 from vidops_plugins.handlers.footage import same_site
+from vidops_plugins.handlers.openapi import answer, fields, in_path, listed, operation, ref
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
 
 if TYPE_CHECKING:
@@ -30,6 +32,38 @@ class Devices(Options):
 
     writable: bool = False
     """Whether controls may be set and cameras held open here, by whoever the route's chain lets in."""
+
+
+CROSS_SITE = "Another site's page."
+NAME = in_path("name", "A camera's name.")
+CONTROLS = answer(fields(device={"type": "string"}, controls=listed(ref("Control")), modes=listed({"type": "object"})))
+VALUES = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"type": ["integer", "boolean", "string"]},
+    "example": {"brightness": 128, "power_line_frequency": "50 Hz"},
+}
+
+
+def describe(options: Devices) -> Mapping[str, Mapping[str, Any]]:
+    no_device = "It has no device with controls now."
+    controls = {
+        "get": operation("Its device's controls and modes.", CONTROLS, parameters=[NAME], refused={409: no_device})
+    }
+    found = {
+        "": {"get": operation("Every camera.", answer(fields(devices=listed(ref("Camera")), hub={"type": "string"})))},
+        "/{name}": {"get": operation("One camera.", answer(ref("Camera")), parameters=[NAME])},
+        "/{name}/controls": controls,
+    }
+    if options.writable:
+        refused = {403: CROSS_SITE, 409: no_device, 422: "A name or value does not fit."}
+        controls["patch"] = operation("Set controls.", CONTROLS, parameters=[NAME], body=VALUES, refused=refused)
+        for word, what in (("start", "Stay open without viewers."), ("stop", "Do not stay open any more.")):
+            refused = {403: CROSS_SITE, 409: "It is always on."}
+            found[f"/{{name}}/{word}"] = {
+                "post": operation(what, answer(ref("Camera")), parameters=[NAME], refused=refused)
+            }
+    return found
 
 
 def build(options: Devices, context: GatewayContext) -> ASGIApp:

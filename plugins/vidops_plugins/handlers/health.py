@@ -6,9 +6,11 @@ no stream can begin. The control plane is none of its business, since streams an
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, respond_json, respond_problem
+from vidops_plugins.handlers.openapi import answer, fields, operation
 
 
 class Health(Options):
@@ -16,6 +18,10 @@ class Health(Options):
 
     probe: Literal["auto", "live", "ready"] = "auto"
     """What is asked: auto takes a path that ends in `livez` for the one and any other for the other."""
+
+
+def describe(options: Health) -> Mapping[str, Mapping[str, Any]]:
+    return {"": {"get": operation("Whether it lives, or is ready.", answer(fields(status={"type": "string"})))}}
 
 
 def build(options: Health, context: GatewayContext) -> ASGIApp:

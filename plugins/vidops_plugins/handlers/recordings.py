@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from vidops.api import (
     ASGIApp,
@@ -25,8 +27,10 @@ from vidops.api import (
     query,
     respond_problem,
 )
+from vidops_plugins.handlers import openapi
 from vidops_plugins.handlers.files import open_below, send_file
 from vidops_plugins.handlers.footage import change, listed, may_have, thumbnail
+from vidops_plugins.handlers.openapi import answer, in_path, in_query, operation
 
 SPOOL = ".spool"
 _TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".ts": "video/mp2t", ".jpg": "image/jpeg"}
@@ -37,6 +41,26 @@ class Recordings(Options):
 
     writable: bool = False
     """Whether recordings may be kept from retention and deleted here, by whoever the route's chain lets in."""
+
+
+def describe(options: Recordings) -> Mapping[str, Mapping[str, Any]]:
+    rows = answer(
+        openapi.fields(recordings=openapi.listed({"type": "object", "required": ["path", "camera", "start"]}))
+    )
+    asked = [
+        in_query("camera", "Of this camera."),
+        in_query("capture", "Of this capture."),
+        in_query("from", "From then on: Unix seconds or ISO 8601."),
+        in_query("to", "Until then."),
+        in_query("limit", "So many at most.", type="integer", minimum=1, maximum=1000),
+    ]
+    refused = {409: "One of several captures has to be said."}
+    found = {"": {"get": operation("Recordings, newest first.", rows, parameters=asked, refused=refused)}}
+    path = in_path("path", "A recording's path.")
+    file = answer({"type": "string"}, "The file, or a part of it.", "video/mp4")
+    partial = {206: "A part of it.", 304: "It is as it was.", 409: "Not now.", 416: "There is no such part."}
+    found["/{path}"] = {"get": operation("A recording.", file, parameters=[path], refused=partial)}
+    return found
 
 
 def build(options: Recordings, context: GatewayContext) -> ASGIApp:

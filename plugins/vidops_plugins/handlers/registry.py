@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vidops.api import ASGIApp, GatewayContext, Options, TemporaryError, may_see, nearest
+from vidops_plugins.handlers.openapi import answer, fields, in_path, listed, operation
 from vidops_plugins.handlers.quart_app import document, mounted, new_app
 
 if TYPE_CHECKING:
@@ -21,13 +22,21 @@ RUNNER_STATES = {
     "Suspended": "stopped",
     "Degraded": "failed",
     "Missing": "failed",
-    "Busy": "failed",
 }
 FACTS = ("device_path", "device_name", "driver", "bus_info", "serial", "usb_id")
 
 
 class Registry(Options):
     """Devices and their runners, as JSON: what records them, since which process, and why it does not."""
+
+
+def describe(options: Registry) -> Mapping[str, Mapping[str, Any]]:
+    device = {"type": "object", "required": ["name", "state", "runners"]}
+    name = in_path("name", "A camera's name.")
+    return {
+        "": {"get": operation("Every camera, with what records it.", answer(fields(devices=listed(device))))},
+        "/{name}": {"get": operation("One camera.", answer(device), parameters=[name])},
+    }
 
 
 def build(options: Registry, context: GatewayContext) -> ASGIApp:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from vidops.api import (
     ASGIApp,
@@ -22,6 +24,7 @@ from vidops.api import (
     respond_problem,
 )
 from vidops_plugins.handlers import lookup, viewing
+from vidops_plugins.handlers.openapi import answer, in_path, in_query, operation
 
 OLDEST = 3600
 """Seconds."""
@@ -36,6 +39,13 @@ class Snapshot(Options):
     """The camera to show where the path names none, as in `/?action=snapshot`."""
     timeout: PositiveDuration = "10s"  # type: ignore[assignment]
     """How long a camera may take to deliver the image."""
+
+
+def describe(options: Snapshot) -> Mapping[str, Mapping[str, Any]]:
+    image = answer({"type": "string", "contentMediaType": "image/jpeg"}, "A picture.", "image/jpeg")
+    max_age = in_query("max_age", "How old it may be, in seconds.", type="number", minimum=0, maximum=OLDEST)
+    found = operation("One picture of a camera.", image, parameters=[in_path("name", "A camera's name."), max_age])
+    return {"/{name}": {"get": found}}
 
 
 def build(options: Snapshot, context: GatewayContext) -> ASGIApp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from vidops.api import (
     ASGIApp,
@@ -18,6 +19,7 @@ from vidops.api import (
     respond_problem,
     restricted,
 )
+from vidops_plugins.handlers.openapi import answer, operation
 
 
 class Status(Options):
@@ -25,6 +27,12 @@ class Status(Options):
 
     max_age: PositiveDuration = "500ms"  # type: ignore[assignment]
     """How old an answer may be: however many pages look, the control plane is asked no more often."""
+
+
+def describe(options: Status) -> Mapping[str, Mapping[str, Any]]:
+    report = answer({"type": "object", "required": ["stack", "sync", "health", "resources"]})
+    refused = {403: "For who may see all of this host."}
+    return {"": {"get": operation("Every resource: in sync? healthy?", report, refused=refused)}}
 
 
 def build(options: Status, context: GatewayContext) -> ASGIApp:

@@ -25,6 +25,7 @@ from vidops.api import (
 )
 from vidops_plugins.handlers import lookup, video, viewing
 from vidops_plugins.handlers.fanout import AS_IT_IS, Shape
+from vidops_plugins.handlers.openapi import answer, in_path, in_query, operation
 from vidops_plugins.handlers.snapshot import send_image
 
 
@@ -39,6 +40,17 @@ class Stream(Options):
     """The camera to show where the path names none, as in `/?action=stream`."""
     start_timeout: PositiveDuration = "30s"  # type: ignore[assignment]
     """How long a viewer waits for the first frame of a camera that says nothing of what keeps it."""
+
+
+def describe(options: Stream) -> Mapping[str, Mapping[str, Any]]:
+    video = answer({"type": "string"}, "A part a picture, without end.", "multipart/x-mixed-replace")
+    asked = [
+        in_path("name", "A camera's name."),
+        in_query("width", "At most so wide.", type="integer", minimum=16, maximum=8192),
+        in_query("fps", "At most so many pictures a second.", type="number", minimum=0.01, maximum=240),
+        in_query("format", "JPEG parts, or the camera's own H.264 or HEVC.", enum=list(FORMATS)),
+    ]
+    return {"/{name}": {"get": operation("Live video of a camera.", video, parameters=asked)}}
 
 
 LIMITS = {"width": (16, 8192), "fps": (0.01, 240)}
