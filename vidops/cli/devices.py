@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,6 +150,10 @@ def show(report: Mapping[str, Any], *, everything: bool) -> None:
                 for d in shown
             ),
         )
+    for device in shown:
+        path = device["device_path"]
+        if not os.access(path, os.R_OK | os.W_OK):
+            click.echo(f"{path} may not be opened by this user, who is not in its group: what it can do is not known")
     paths = {d["device_path"] for d in shown}
     for entry in report["entries"]:
         for trouble in entry["trouble"]:

@@ -21,7 +21,7 @@ from vidops.resources.catalogue import ScannerType
 log = logging.getLogger("vidops.devices")
 
 SUBSYSTEM = "video4linux"
-DEBOUNCE = 0.1
+DEBOUNCE = 0.05
 """Seconds of quiet that end a burst of events: one camera brings several nodes."""
 LONGEST_BURST = 1.0
 """Seconds after which a burst counts as over, however noisy."""
