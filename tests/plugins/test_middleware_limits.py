@@ -82,3 +82,35 @@ async def test_an_open_stream_takes_a_place(world: World) -> None:
     await until(lambda: not world.cameras.subscriptions, "the stream's end")
     world.cameras.known["yard"] |= {"state": "Failed", "reason": "Gone", "message": "gone"}
     assert (await get(world.port, "/stream/yard")).json()["reason"] == "Gone"
+
+
+async def test_a_header_may_be_only_so_large(world: World) -> None:
+    await world.start([route("/", "respond", chain=[{"type": "limits", "options": {"max_headers": "200B"}}])])
+    assert (await get(world.port, "/")).status == 200
+    assert (await get(world.port, "/", headers=f"x-long: {'a' * 200}\r\n")).status == 431
+
+
+async def test_an_answer_has_to_begin_in_time(world: World, stage: Stage) -> None:
+    link = {"type": "limits", "options": {"answer_time": "100ms"}}
+    await world.start([route("/", "hold", name="late", chain=[link]), route("/stream/**", "stream", chain=[link])])
+    answer = await get(world.port, "/")
+    assert (answer.status, answer.json()["reason"]) == (503, "TooSlow")
+    assert "cancelled late" in stage.events
+    # One that has begun may go on for as long as it likes.
+    async with await Viewer.connect(world.port) as viewer:
+        watching = asyncio.ensure_future(viewer.watch("/stream/door"))
+        await until(lambda: world.cameras.subscriptions, "it is subscribed")
+        world.cameras.feed("door")
+        assert (await watching).status == 200
+        await viewer.part()
+        await asyncio.sleep(0.3)
+        world.cameras.feed("door")
+        await viewer.part()
+
+
+async def test_a_body_has_its_time(world: World) -> None:
+    link = {"type": "limits", "options": {"body_time": "200ms"}}
+    await world.start([route("/", "echo", chain=[link])])
+    async with await Client.connect(world.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
+        assert (await client.answer()).status == 408

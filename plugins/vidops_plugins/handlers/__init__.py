@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vidops.api import HandlerType, hookimpl
 from vidops_plugins.handlers import (
+    application,
     captures,
     console,
     control,
@@ -93,5 +94,8 @@ def vidops_handlers() -> Sequence[HandlerType]:
             "csp_report", csp_report.CspReport, csp_report.build, summary="Takes browsers' reports of refusals."
         ),
         HandlerType("metrics", metrics.ShowMetrics, metrics.build, summary="Figures for Prometheus."),
+        HandlerType(
+            "quart", application.Application, application.build, summary="An application of your own, by import path."
+        ),
         HandlerType("respond", respond.Respond, respond.build, summary="A fixed answer."),
     )

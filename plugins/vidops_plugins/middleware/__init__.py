@@ -15,7 +15,9 @@ from vidops_plugins.middleware import (
     cors,
     csp,
     csrf,
+    filesystem_guard,
     headers,
+    host_guard,
     inject_devices,
     jwt,
     limits,
@@ -27,6 +29,7 @@ from vidops_plugins.middleware import (
     rewrite,
     security_headers,
     tenant,
+    traceparent,
     trusted_proxies,
     websocket_origin,
 )
@@ -36,6 +39,21 @@ from vidops_plugins.middleware import (
 def vidops_middleware() -> Sequence[MiddlewareType]:
     return (
         MiddlewareType("access_log", access_log.AccessLog, access_log.build, summary="A line of JSON a request."),
+        MiddlewareType(
+            "traceparent", traceparent.Traceparent, traceparent.build, summary="Each request is part of a trace."
+        ),
+        MiddlewareType(
+            "host_guard",
+            host_guard.HostGuard,
+            host_guard.build,
+            summary="Refuses requests of a host with too much to do.",
+        ),
+        MiddlewareType(
+            "filesystem_guard",
+            filesystem_guard.FilesystemGuard,
+            filesystem_guard.build,
+            summary="Refuses what would write while there is no room.",
+        ),
         MiddlewareType("request_id", request_id.RequestId, request_id.build, summary="An id for each request."),
         MiddlewareType(
             "security_headers",

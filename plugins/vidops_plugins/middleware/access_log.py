@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -23,6 +24,7 @@ from vidops.api import (
     header,
 )
 
+FAILED = 500
 _MAX_TEXT = 500
 _SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session")
 
@@ -30,6 +32,8 @@ _SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", 
 class AccessLog(Options):
     """Writes a line for each request: time, client, method, path, status, bytes, duration, route, user agent."""
 
+    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Which part of the requests is written: 0.1 is one in ten. What failed (500 and more) always is."""
     redact: tuple[str, ...] = Field(default=())
     """More query fields whose values are not written; those that look like secrets never are."""
 
@@ -53,7 +57,9 @@ def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], AS
                 raise
             finally:
                 seconds = time.monotonic() - began
-                context.log(_record(scope, count, seconds=seconds, end=end, route=context.route, words=words))
+                # No secret hangs on it.
+                if count.status >= FAILED or options.sample >= 1 or random.random() < options.sample:  # noqa: S311
+                    context.log(_record(scope, count, seconds=seconds, end=end, route=context.route, words=words))
 
         return logged
 
@@ -110,6 +116,8 @@ def _record(
     }
     if "vidops.request_id" in scope:
         record["request_id"] = scope["vidops.request_id"]
+    if "vidops.trace_id" in scope:
+        record["trace_id"] = scope["vidops.trace_id"]
     return record
 
 

@@ -1,0 +1,126 @@
+"""`quart`: a user's own application inside a gateway: mounted, started, ended, and its mistakes told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.client import get
+from tests.gateway.world import World, route, until
+from tests.gateway.ws import Socket
+from vidops.errors import PermanentError
+
+QUART = """
+from quart import Quart, request, url_for
+
+app = Quart(__name__)
+happened = []
+
+
+@app.before_serving
+async def begin():
+    happened.append("begin")
+
+
+@app.after_serving
+async def end():
+    happened.append("end")
+
+
+@app.get("/hello/<name>")
+async def hello(name):
+    return {"hello": name, "self": url_for("hello", name=name), "query": request.args.get("q")}
+
+
+@app.post("/echo")
+async def echo():
+    return await request.get_data()
+
+
+@app.get("/broken")
+async def broken():
+    raise RuntimeError("the secret inside is 4711")
+
+
+@app.websocket("/ws")
+async def ws():
+    from quart import websocket
+
+    await websocket.send(await websocket.receive())
+
+
+def make():
+    return app
+
+
+text = "no application"
+
+
+def failing():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    return app
+
+
+def plain():
+    async def app(scope, receive, send):
+        if scope["type"] != "http":
+            raise RuntimeError("only http")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"{scope['root_path']}|{scope['path']}".encode()})
+
+    return app
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_gateway_app.py").write_text(QUART)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_gateway_app", raising=False)
+    return tmp_path
+
+
+async def test_it_is_mounted_at_its_route(world: World, mine: Path) -> None:
+    options = {"app": "my_gateway_app:app", "directory": str(mine)}
+    await world.start([route("/mine/**", "quart", **options)])
+    happened = sys.modules["my_gateway_app"].happened
+    assert happened == ["begin"]
+    answer = await get(world.port, "/mine/hello/you?q=1")
+    assert answer.json() == {"hello": "you", "self": "/mine/hello/you", "query": "1"}
+    assert (await get(world.port, "/mine/echo", method="POST", body=b"bytes")).body == b"bytes"
+    assert (await get(world.port, "/mine/nowhere")).status == 404
+    broken = await get(world.port, "/mine/broken")
+    assert broken.status == 500
+    assert b"4711" not in broken.body
+    async with Socket(world.port, "/mine/ws") as ws:
+        await ws.send({"over": "and over"})
+        assert await ws.get() == {"over": "and over"}
+    await world.start([route("/", "respond")])
+    await until(lambda: happened == ["begin", "end"], "it ends with its route")
+
+
+async def test_any_asgi_application_will_do(world: World, mine: Path) -> None:
+    options = {"app": "my_gateway_app:plain()", "directory": str(mine)}
+    await world.start([route("/a/**", "quart", **options), route("/b", "quart", **options)])
+    assert (await get(world.port, "/a/x/y")).body == b"/a|/a/x/y"
+    assert (await get(world.port, "/a")).body == b"/a|/a"
+    assert (await get(world.port, "/b")).body == b"/b|/b"
+
+
+@pytest.mark.parametrize(
+    ("app", "says"),
+    [
+        ("my_gateway_app:nothing", "AttributeError"),
+        ("nowhere_at_all:app", "ModuleNotFoundError"),
+        ("my_gateway_app:text", "cannot be called"),
+        ("my_gateway_app:failing()", "no database"),
+    ],
+)
+async def test_what_does_not_work_is_said_and_nothing_is_served(world: World, mine: Path, app: str, says: str) -> None:
+    with pytest.raises(PermanentError, match=says):
+        await world.start([route("/**", "quart", app=app, directory=str(mine))])
