@@ -45,7 +45,7 @@ class Controls:
         if self.device and (self.wanted or self._reset):
             wanted, reset = self.wanted, frozenset(self._reset)
             try:
-                errors = await self._ask(lambda ioctl: _set(ioctl, wanted, reset))
+                errors = await self._ask(lambda ioctl: _set(ioctl, wanted, reset, whole=False))
                 self._reset -= reset
             except OSError as error:
                 errors = [f"the controls of {self.device} cannot be set: {refusal(error)}"]
@@ -74,7 +74,7 @@ class Controls:
         `TemporaryError`."""
         self._must_have_device()
         try:
-            wrong = await self._ask(lambda ioctl: _set(ioctl, wanted, frozenset()))
+            wrong = await self._ask(lambda ioctl: _set(ioctl, wanted, frozenset(), whole=True))
         except OSError as error:
             raise TemporaryError(
                 f"the controls of {self.device} cannot be set: {refusal(error)}", reason="DeviceError"
@@ -91,11 +91,11 @@ class Controls:
         return await asyncio.to_thread(lambda: asked(device, question))
 
 
-def _set(ioctl: Ioctl, wanted: Mapping[str, Value], reset: frozenset[str]) -> list[str]:
-    """Set, read back, and say what is not as it should be. Nothing is set where a value is wrong in itself."""
+def _set(ioctl: Ioctl, wanted: Mapping[str, Value], reset: frozenset[str], *, whole: bool) -> list[str]:
+    """Set, read back, and say what is not as it should be. `whole`: nothing is set where a value is wrong in itself."""
     known = controls(ioctl)
     chosen, wrong = numbers_for(known, wanted)
-    if wrong:
+    if wrong and whole:
         return wrong
     chosen += [(control, control.default) for control in known if control.name in reset and not control.read_only]
     for control, number in chosen:
