@@ -177,15 +177,15 @@ captures:
 def test_encoded_recordings_are_what_was_asked_for(vidops_host: Start) -> None:
     host = vidops_host(MANY_WAYS)
     for name, size in (("turned", (180, 320)), ("stream", (320, 180)), ("dated", (320, 180))):
-        # The second one: it is whole, the first may have begun in the middle.
+        # The first began in the middle. Of a busy host, another may be cut late: the next is shorter then.
         row = host.until(
-            lambda name=name: (found if len(found := finished(host, name)) > 1 else [None])[0],
+            lambda name=name: next((r for r in finished(host, name)[:-1] if abs(r["frames"] - 20) <= 1), None),
             timeout=40,
-            what=f"two files of {name}",
+            what=f"a whole file of {name}",
         )
         video = probed(f"{host.layout.data_dir}/{row['path']}")
         assert (video["codec_name"], video["width"], video["height"]) == ("h264", *size)
-        assert int(video["nb_read_packets"]) == pytest.approx(20, abs=1)
+        assert int(video["nb_read_packets"]) == row["frames"]
         assert video["pix_fmt"] == "yuv420p"
     dated = Path(host.layout.data_dir, finished(host, "dated")[0]["path"])
     plain = Path(host.layout.data_dir, finished(host, "stream")[0]["path"])

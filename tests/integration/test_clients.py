@@ -125,6 +125,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SLOW_FOR + 120)
 def test_a_viewer_that_stops_reading_costs_the_others_nothing(vidops_host: Callable[..., Host]) -> None:
     port = free_port()
@@ -167,6 +168,7 @@ gateways:
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_first_viewer_gets_its_picture(vidops_host: Callable[..., Host]) -> None:
     port = free_port()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_chaos import AS_THEY_ARE
 from vidops.runtime.programs import find_ffmpeg
 from vidops.testing import Host
 
@@ -98,6 +99,6 @@ def _kill(host: Host, victim: str) -> None:
 
 def _played(path: str) -> str:
     """What a decoder says against a file; empty where it plays."""
-    argv = [find_ffmpeg(), "-v", "error", "-xerror", "-i", path, "-f", "null", "-"]
+    argv = [find_ffmpeg(), "-v", "error", "-xerror", "-i", path, *AS_THEY_ARE, "-f", "null", "-"]
     result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     return f"{path}: {result.stderr}" if result.returncode or result.stderr else ""
