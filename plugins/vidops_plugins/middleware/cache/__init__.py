@@ -1,0 +1,43 @@
+"""`cache`: answers that may be used again are (RFC 9111, a shared cache). `rules` says which, `store` has them,
+`exchange` talks to both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vidops.api import ASGIApp, GatewayContext, Options, PositiveDuration, Receive, Scope, Send, Size
+from vidops_plugins.middleware.cache.store import Store
+
+
+class Cache(Options):
+    """Keeps answers in memory and uses them again, as far as they allow it (RFC 9111)."""
+
+    ttl: PositiveDuration | None = None
+    """How long an answer that says nothing of its freshness is fresh. What says `no-store` or `private` never is."""
+    max_size: Size = "64MiB"  # type: ignore[assignment]
+    """Of all that is kept; the least recently used goes first."""
+    max_object: Size = "1MiB"  # type: ignore[assignment]
+    """Of one answer; larger ones pass through."""
+    collapse: PositiveDuration = "5s"  # type: ignore[assignment]
+    """How long requests for the same wait for the first one's answer before they ask themselves."""
+
+
+def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    # hishel is imported with the first route that has a cache.
+    from vidops_plugins.middleware.cache.exchange import Exchange
+
+    store = Store(options.max_size)
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        exchange = Exchange(app, store, options)
+        context.stopped.append(exchange.close)
+
+        async def cached(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await exchange.serve(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return cached
+
+    return wrap

@@ -1,0 +1,276 @@
+"""RFC 9111, by hishel's states: what may be stored, what may be used, what a 304 freshens.
+
+Three things of the RFC are not hishel's, and are here: the age of what came from another cache (4.2.3), a request's
+directives but `no-cache` (5.2.1), and RFC 5861's two kinds of staleness. hishel is asked with headers that say the age
+as it is computed here, and with the stored responses alone whose Vary fits, since it would revalidate others, too.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+
+from hishel import (
+    CacheMiss,
+    CacheOptions,
+    Entry,
+    FromCache,
+    Headers,
+    IdleClient,
+    NeedRevalidation,
+    NeedToBeUpdated,
+    StoreAndUse,
+)
+from hishel import Request as HishelRequest
+from hishel import Response as HishelResponse
+
+Fields = Sequence[tuple[bytes, bytes]]
+OPTIONS: CacheOptions = {"shared": True, "supported_methods": ["GET"], "allow_stale": False}
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LONGEST = 10 * 365 * 86400
+"""Seconds; what a directive says beyond is that."""
+HEURISTIC_SHARE, HEURISTIC_MOST = 0.1, 86400
+"""Of the time since Last-Modified, where a response says no more (4.2.2)."""
+HEURISTIC_STATUS = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+_DIRECTIVE = re.compile(r"""([!#$%&'*+.^_`|~\w-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]+)))?""")
+
+
+def directives(fields: Fields) -> dict[str, str]:
+    """The directives of all Cache-Control fields, in lower case; of two of a name the first."""
+    found: dict[str, str] = {}
+    text = ",".join(value.decode("latin-1") for name, value in fields if name == b"cache-control")
+    for match in _DIRECTIVE.finditer(text):
+        found.setdefault(match[1].lower(), match[2] if match[2] is not None else match[3] or "")
+    return found
+
+
+def seconds(said: dict[str, str], name: str) -> int | None:
+    """A directive's seconds; None where it is not there or no number."""
+    text = said.get(name, "")
+    return min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def first(fields: Fields, name: bytes) -> str:
+    return next((value.decode("latin-1") for field_, value in fields if field_ == name), "")
+
+
+def when(text: str) -> float | None:
+    """Unix time of an HTTP date; None for what is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+@dataclass(slots=True)
+class Stored:
+    """A response, and the fields of the request that its Vary names. `at`: Unix time it came; `initial`: its age then.
+
+    `lifetime`: seconds for which it is fresh.
+    """
+
+    status: int
+    fields: Fields
+    body: bytes
+    varied: dict[str, str]
+    at: float
+    initial: float
+    lifetime: float
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def age(self, now: float) -> float:
+        return self.initial + max(0.0, now - self.at)
+
+    @property
+    def size(self) -> int:
+        return 600 + len(self.body) + sum(len(n) + len(v) + 120 for n, v in self.fields)
+
+    def fits(self, request: Fields) -> bool:
+        """Whether the fields that its Vary names are the request's (4.1)."""
+        return self.varied == varied(self.fields, request)
+
+
+def varied(response: Fields, request: Fields) -> dict[str, str] | None:
+    """The request's fields that a response's Vary names, normalised; None for `*`, which fits no request."""
+    names = ",".join(value.decode("latin-1") for name, value in response if name == b"vary")
+    found = {}
+    for name in filter(None, (part.strip().lower() for part in names.split(","))):
+        if name == "*":
+            return None
+        values = [v.decode("latin-1") for n, v in request if n == name.encode("latin-1")]
+        found[name] = ",".join(" ".join(value.split()) for value in values)
+    return found
+
+
+def storable(
+    request: Fields, url: str, status: int, response: Fields, *, authorized: bool, ttl: float | None
+) -> tuple[Fields, float] | None:
+    """What of a response's header is kept, and for how many seconds it is fresh; None where it may not be stored.
+
+    `authorized`: whether the answer may be one person's (3.5), by an Authorization field or otherwise. `ttl`: for what
+    says nothing of its freshness.
+    """
+    said = directives(response)
+    if "no-store" in directives(request) or varied(response, request) is None:
+        return None
+    if any(name == b"set-cookie" for name, _ in response):
+        # It may be stored, by the letter; whose cookie it would be is nobody's to guess.
+        return None
+    lifetime = _lifetime(status, response, said, ttl)
+    if lifetime is None:
+        return None
+    shadow = dict(_headers(response))
+    if not {"max-age", "s-maxage"} & said.keys() and "expires" not in shadow:
+        shadow["cache-control"] = [*shadow.get("cache-control", []), f"max-age={int(lifetime)}"]
+    headers = {"authorization": "it is there"} if authorized else {}
+    state = CacheMiss(request=HishelRequest("GET", url, Headers(headers)), options=OPTIONS)
+    outcome = state.next(HishelResponse(status, Headers(shadow)))
+    if not isinstance(outcome, StoreAndUse):
+        return None
+    kept = set(outcome.response.headers)
+    return [(n, v) for n, v in response if n.decode("latin-1") in kept], lifetime
+
+
+def _lifetime(status: int, response: Fields, said: dict[str, str], ttl: float | None) -> float | None:
+    """Seconds of freshness (4.2.1); 0 for what is always to be revalidated, None for what cannot be kept."""
+    for name in ("s-maxage", "max-age"):
+        if name in said:
+            # One that is no number is stale (4.2.1).
+            return float(seconds(said, name) or 0)
+    expires = first(response, b"expires")
+    if expires:
+        end, date = when(expires), when(first(response, b"date"))
+        return max(0.0, end - (date if date is not None else time.time())) if end is not None else 0.0
+    if "no-cache" in said:
+        return 0.0
+    if "must-revalidate" in said or "public" in said:
+        return 0.0 if ttl is None else ttl
+    if status not in HEURISTIC_STATUS:
+        return None
+    if ttl is not None:
+        return ttl
+    modified = when(first(response, b"last-modified"))
+    if modified is not None:
+        return min(HEURISTIC_MOST, max(0.0, (time.time() - modified) * HEURISTIC_SHARE))
+    # What can be revalidated is worth keeping.
+    return 0.0 if first(response, b"etag") else None
+
+
+def initial_age(response: Fields, delay: float, now: float) -> float:
+    """How old a response was when it came, `delay` seconds after it was asked for (4.2.3)."""
+    text = first(response, b"age")
+    said = min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    date = when(first(response, b"date"))
+    apparent = max(0.0, now - date) if date is not None else 0.0
+    return max(apparent, said + delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`use`: what may be sent as it is. `check`: what is to be revalidated; it may be sent meanwhile where `meanwhile`,
+    and where the upstream fails if `if_error`."""
+
+    use: Stored | None = None
+    check: Stored | None = None
+    meanwhile: bool = False
+    if_error: bool = False
+
+
+def choose(request: Fields, url: str, found: Iterable[Stored], now: float) -> Choice:
+    """Of what is stored for a URL: what a request may have (4)."""
+    fitting = sorted((s for s in found if s.fits(request)), key=lambda s: s.age(now))
+    if not fitting:
+        return Choice()
+    stored = fitting[0]
+    asked, said = directives(request), directives(stored.fields)
+    if not asked and first(request, b"pragma").strip().lower() == "no-cache":
+        asked = {"no-cache": ""}
+    age = stored.age(now)
+    state = IdleClient(OPTIONS).next(_asking(url, asked), [_entry(stored, url, age)])
+    limit, least = seconds(asked, "max-age"), seconds(asked, "min-fresh")
+    too_old = (limit is not None and age > limit) or (least is not None and stored.lifetime - age < least)
+    if isinstance(state, FromCache) and not too_old:
+        return Choice(use=stored)
+    stale = age - stored.lifetime
+    strict = {"must-revalidate", "proxy-revalidate", "s-maxage"} & said.keys() or "no-cache" in said
+    forced = "no-cache" in asked or too_old
+    if "max-stale" in asked and not strict and not forced:
+        allowed = seconds(asked, "max-stale")
+        if asked["max-stale"] == "" or (allowed is not None and stale <= allowed):
+            return Choice(use=stored)
+    meanwhile = not strict and not forced and stale < (seconds(said, "stale-while-revalidate") or 0)
+    # RFC 5861, 4: `s-maxage` forbids nothing here, `must-revalidate` does.
+    hard = {"must-revalidate", "proxy-revalidate"} & said.keys() or "no-cache" in said
+    if_error = not hard and stale < max(seconds(said, "stale-if-error") or 0, seconds(asked, "stale-if-error") or 0)
+    return Choice(check=stored, meanwhile=meanwhile, if_error=if_error)
+
+
+def conditions(stored: Stored) -> list[tuple[bytes, bytes]]:
+    """The fields that have an upstream answer 304 where nothing has changed (4.3.1)."""
+    found = []
+    if tag := first(stored.fields, b"etag"):
+        found.append((b"if-none-match", tag.encode("latin-1")))
+    if modified := first(stored.fields, b"last-modified"):
+        found.append((b"if-modified-since", modified.encode("latin-1")))
+    return found
+
+
+def freshened(stored: Stored, url: str, answer: Fields) -> list[tuple[bytes, bytes]] | None:
+    """The header of what is stored after a 304 (4.3.4); None where the 304 is of something else."""
+    entry = _entry(stored, url, 0.0)
+    state = NeedRevalidation(
+        request=entry.request, original_request=entry.request, revalidating_entries=[entry], options=OPTIONS
+    )
+    outcome = state.next(HishelResponse(304, Headers(_headers(answer))))
+    if not isinstance(outcome, NeedToBeUpdated):
+        return None
+    headers = outcome.updating_entries[0].response.headers
+    own = {b"date", b"age", b"cache-control", b"expires"}
+    # Of what is stored the age and freshness were put in for hishel: the answer's own go before.
+    made = [(n, v) for n, v in stored.fields if n.decode("latin-1") in headers and n not in _names(answer)]
+    kept = {n for n, _ in made} | own
+    made += [(n, v) for n, v in answer if n in own or (n.decode("latin-1") in headers and n not in kept)]
+    return made
+
+
+def not_modified(request: Fields, stored: Stored) -> bool:
+    """Whether the client has this already (RFC 9110, 13.1)."""
+    tags = ",".join(value.decode("latin-1") for name, value in request if name == b"if-none-match")
+    if tags:
+        own = first(stored.fields, b"etag").removeprefix("W/")
+        return tags.strip() == "*" or (
+            bool(own) and own in {tag.strip().removeprefix("W/") for tag in re.findall(r'(?:W/)?"[^"]*"', tags)}
+        )
+    since, modified = when(first(request, b"if-modified-since")), when(first(stored.fields, b"last-modified"))
+    return since is not None and modified is not None and modified <= since
+
+
+def _names(fields: Fields) -> set[bytes]:
+    return {name for name, _ in fields}
+
+
+def _headers(fields: Fields) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in fields:
+        found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return found
+
+
+def _asking(url: str, asked: dict[str, str]) -> HishelRequest:
+    return HishelRequest("GET", url, Headers({"cache-control": "no-cache"} if "no-cache" in asked else {}))
+
+
+def _entry(stored: Stored, url: str, age: float) -> Entry:
+    """As hishel computes: `Date` says the age, and `max-age` the freshness, whatever they were taken from."""
+    said = directives(stored.fields)
+    kept = [f"{name}={value}" if value else name for name, value in said.items() if name not in ("max-age", "s-maxage")]
+    headers = {n: v for n, v in _headers(stored.fields).items() if n not in ("expires", "age", "vary")}
+    # In whole seconds, as dates are: fresh or not was said here, to the millisecond.
+    fresh = age < stored.lifetime
+    headers["date"] = [formatdate(time.time() - (0 if fresh else 10), usegmt=True)]
+    headers["cache-control"] = [", ".join([*kept, f"max-age={2 if fresh else 0}"])]
+    return Entry(stored.id, HishelRequest("GET", url), HishelResponse(stored.status, Headers(headers)))

@@ -1,0 +1,417 @@
+"""`cache`: what is stored and used again, and what must not be (RFC 9111, RFC 5861, RFC 9211)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.plugins.cache.origin import Answer, Asked, Fields, World, install
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A world whose application answers with these fields and counts itself in the body."""
+
+    def made(fields: Fields | None = None, status: int = 200, **options: Any) -> World:
+        world = World(options=options)
+        world.says = lambda _: (status, fields or {}, b"answer %d" % len(world.asked))
+        return install(monkeypatch, world)
+
+    return made
+
+
+FRESH = {"cache-control": "max-age=60"}
+
+
+async def test_a_fresh_answer_is_used_again_until_it_is_not(make: Make) -> None:
+    world = make(FRESH)
+    first = await world.get("/a")
+    assert (first.body, first.hit) == (b"answer 1", False)
+    assert first.headers["cache-status"] == "vidops; fwd=uri-miss; fwd-status=200; stored"
+    world.now += 30
+    again = await world.get("/a")
+    assert (again.body, again.headers["age"], again.headers["content-length"]) == (b"answer 1", "30", "8")
+    assert again.headers["cache-status"] == "vidops; hit; ttl=30"
+    world.now += 30
+    assert (await world.get("/a")).body == b"answer 2"
+    assert (await world.get("/a?q=1")).body == b"answer 3"
+
+
+@pytest.mark.parametrize(
+    ("fields", "stored"),
+    [
+        ({"cache-control": "max-age=60"}, True),
+        ({"cache-control": "MAX-AGE=60"}, True),
+        ({"cache-control": 'max-age="60"'}, True),
+        ({"cache-control": "s-maxage=60, max-age=0"}, True),
+        ({"cache-control": "max-age=60, s-maxage=0"}, False),
+        ({"cache-control": "max-age=60, no-store"}, False),
+        ({"cache-control": "max-age=60, private"}, False),
+        ({"cache-control": "max-age=60, no-cache"}, False),
+        ({"cache-control": "max-age=abc"}, False),
+        ({"cache-control": "max-age=-1"}, False),
+        ({"cache-control": "max-age=" + "9" * 30}, False),
+        ({"cache-control": "max-age=60", "set-cookie": "a=b"}, False),
+        ({"cache-control": "max-age=60", "vary": "*"}, False),
+        ({"cache-control": "public"}, False),
+        ({"expires": formatdate(1_800_000_060, usegmt=True)}, True),
+        ({"expires": formatdate(1_799_999_999, usegmt=True)}, False),
+        ({"expires": "0"}, False),
+        ({"expires": formatdate(1_800_000_060, usegmt=True), "cache-control": "max-age=0"}, False),
+        ({"last-modified": formatdate(1_799_000_000, usegmt=True)}, True),
+        ({"last-modified": "nonsense"}, False),
+        ({}, False),
+    ],
+)
+async def test_what_may_be_used_again(make: Make, fields: Fields, stored: bool) -> None:
+    world = make(fields)
+    await world.get("/")
+    assert (await world.get("/")).hit is stored
+
+
+@pytest.mark.parametrize(
+    ("status", "stored"), [(200, True), (404, True), (301, True), (206, False), (500, True), (201, True)]
+)
+async def test_statuses_with_an_explicit_freshness(make: Make, status: int, stored: bool) -> None:
+    world = make(FRESH, status=status)
+    await world.get("/")
+    assert (await world.get("/")).hit is stored
+
+
+async def test_a_ttl_is_for_what_says_nothing(make: Make) -> None:
+    world = make({}, ttl="500ms")
+    await world.get("/")
+    world.now += 0.4
+    assert (await world.get("/")).hit
+    world.now += 0.2
+    assert not (await world.get("/")).hit
+    for said in ("no-store", "private", "max-age=0"):
+        world = make({"cache-control": said}, ttl="1h")
+        await world.get("/")
+        assert not (await world.get("/")).hit
+
+
+async def test_the_age_of_another_cache_counts(make: Make) -> None:
+    world = make({"cache-control": "max-age=60", "age": "50"})
+    await world.get("/")
+    world.now += 9
+    assert (await world.get("/")).headers["age"] == "59"
+    world.now += 2
+    assert not (await world.get("/")).hit
+    world = make({"cache-control": "max-age=60", "date": formatdate(world.now - 100, usegmt=True)})
+    await world.get("/")
+    assert not (await world.get("/")).hit
+
+
+@pytest.mark.parametrize(
+    ("asked", "hit"),
+    [
+        ({"cache_control": "no-cache"}, False),
+        ({"pragma": "no-cache"}, False),
+        ({"pragma": "no-cache", "cache_control": "max-stale"}, True),
+        ({"cache_control": "max-age=5"}, False),
+        ({"cache_control": "max-age=15"}, True),
+        ({"cache_control": "min-fresh=55"}, False),
+        ({"cache_control": "min-fresh=45"}, True),
+        ({"cache_control": "no-store"}, True),
+        ({"range": "bytes=0-1"}, False),
+    ],
+)
+async def test_a_request_may_want_more(make: Make, asked: Fields, hit: bool) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    world.now += 10
+    assert (await world.get("/", **asked)).hit is hit
+
+
+async def test_what_a_request_forbids_is_not_stored(make: Make) -> None:
+    world = make(FRESH)
+    await world.get("/", cache_control="no-store")
+    assert not (await world.get("/")).hit
+
+
+async def test_stale_is_taken_by_who_says_so(make: Make) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    world.now += 70
+    assert (await world.get("/", cache_control="max-stale=20")).body == b"answer 1"
+    assert (await world.get("/", cache_control="max-stale=5")).body == b"answer 2"
+    world = make({"cache-control": "max-age=60, must-revalidate"})
+    await world.get("/")
+    world.now += 70
+    assert (await world.get("/", cache_control="max-stale")).body == b"answer 2"
+
+
+async def test_only_if_cached(make: Make) -> None:
+    world = make(FRESH)
+    assert (await world.get("/", cache_control="only-if-cached")).status == 504
+    await world.get("/")
+    assert (await world.get("/", cache_control="only-if-cached")).body == b"answer 1"
+
+
+async def test_variants_are_kept_apart(make: Make) -> None:
+    world = make()
+    world.says = lambda asked: (
+        200, {**FRESH, "vary": "Accept-Language"}, asked.headers.get("accept-language", "none").encode(),
+    )  # fmt: skip
+    for language in ("de", "fr"):
+        assert (await world.get("/", accept_language=language)).body == language.encode()
+    for language in ("de", "fr"):
+        again = await world.get("/", accept_language=language)
+        assert (again.body, again.hit) == (language.encode(), True)
+    assert not (await world.get("/")).hit
+
+
+def validated(world: World, version: str) -> None:
+    """The application has a version, and answers conditional requests."""
+
+    def says(asked: Asked) -> tuple[int, Fields, bytes]:
+        fields = {"cache-control": "max-age=10", "etag": f'"{version}"', "x-seen": str(len(world.asked))}
+        if asked.headers.get("if-none-match") == f'"{version}"':
+            return 304, fields, b""
+        return 200, fields, f"version {version}".encode()
+
+    world.says = says
+
+
+async def test_what_is_stale_is_revalidated(make: Make) -> None:
+    world = make()
+    validated(world, "1")
+    await world.get("/")
+    world.now += 20
+    again = await world.get("/")
+    assert (again.status, again.body, again.headers["x-seen"], again.headers["age"]) == (200, b"version 1", "2", "0")
+    assert "fwd=stale; fwd-status=304" in again.headers["cache-status"]
+    assert (await world.get("/")).hit
+    validated(world, "2")
+    world.now += 20
+    assert (await world.get("/")).body == b"version 2"
+    assert (await world.get("/")).body == b"version 2"
+
+
+async def test_a_client_that_has_it_is_told_so(make: Make) -> None:
+    world = make()
+    validated(world, "1")
+    await world.get("/")
+    for tags in ('"1"', 'W/"1"', '"0", "1"', "*"):
+        answer = await world.get("/", if_none_match=tags)
+        assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", '"1"')
+        assert "content-length" not in answer.headers
+    assert (await world.get("/", if_none_match='"0"')).status == 200
+    world.now += 20
+    # Stale: it is revalidated for all, and this client is answered by what came of it.
+    assert (await world.get("/", if_none_match='"1"')).status == 304
+    assert len(world.asked) == 2
+
+
+async def test_a_head_is_answered_from_what_was_got(make: Make) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    answer = await world.get("/", method="HEAD")
+    assert (answer.hit, answer.body, answer.headers["content-length"]) == (True, b"", "8")
+    # One that is not is passed on, and nothing is kept of it.
+    await world.get("/b", method="HEAD")
+    assert not (await world.get("/b")).hit
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_change_takes_what_is_stored_away(make: Make, method: str) -> None:
+    world = make(FRESH)
+    await world.get("/a")
+    await world.get("/b")
+    await world.get("/c")
+    world.says = lambda _: (201, {"location": "/b", "content-location": "http://elsewhere/c"}, b"")
+    await world.get("/a", method=method)
+    world.says = lambda _: (200, FRESH, b"new")
+    assert (await world.get("/a")).body == b"new"
+    assert (await world.get("/b")).body == b"new"
+    # Another host's is not its to take away.
+    assert (await world.get("/c")).hit
+
+
+async def test_a_change_that_failed_does_not(make: Make) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    world.says = lambda _: (400, {}, b"")
+    await world.get("/", method="POST")
+    assert (await world.get("/")).hit
+
+
+@pytest.mark.parametrize(
+    ("said", "shared"),
+    [("max-age=60", False), ("max-age=60, public", True), ("s-maxage=60", True), ("max-age=60, must-revalidate", True)],
+)
+@pytest.mark.parametrize("who", [{"user": "ann"}, {"authorization": "Basic x"}, {"cookie": "session=1"}])
+async def test_what_is_one_persons_is_not_anothers(make: Make, said: str, shared: bool, who: dict[str, str]) -> None:
+    world = make({"cache-control": said})
+    await world.get("/", **who)
+    assert (await world.get("/")).hit is shared
+
+
+async def test_tenants_have_caches_of_their_own(make: Make) -> None:
+    world = make({"cache-control": "public, max-age=60"})
+    assert (await world.get("/", tenant="acme")).body == b"answer 1"
+    assert (await world.get("/", tenant="globex")).body == b"answer 2"
+    assert (await world.get("/", tenant="acme")).body == b"answer 1"
+    # And hosts.
+    assert (await world.get("/", tenant="acme", host="other")).body == b"answer 3"
+
+
+async def test_stale_while_revalidate(make: Make) -> None:
+    world = make({"cache-control": "max-age=60, stale-while-revalidate=30"})
+    await world.get("/")
+    world.now += 80
+    world.gate = asyncio.Event()
+    for _ in range(5):
+        assert (await world.get("/")).body == b"answer 1"
+    await asyncio.sleep(0.01)
+    assert len(world.asked) == 2, "one refresh is under way, and nobody waits for it"
+    world.gate.set()
+    await asyncio.sleep(0.01)
+    assert (await world.get("/")).body == b"answer 2"
+    world.now += 100
+    world.gate = None
+    assert (await world.get("/")).body == b"answer 3"
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("stale-if-error=60", True),
+        ("stale-if-error=5", False),
+        ("stale-if-error=60, must-revalidate", False),
+        ("", False),
+    ],
+)
+async def test_stale_if_error(make: Make, said: str, instead: bool) -> None:
+    world = make({"cache-control": f"max-age=60, {said}".rstrip(", ")})
+    await world.get("/")
+    world.now += 80
+    world.says = lambda _: (503, {}, b"down")
+    answer = await world.get("/")
+    assert (answer.status, answer.body) == ((200, b"answer 1") if instead else (503, b"down"))
+
+    def broken(_: Asked) -> tuple[int, Fields, bytes]:
+        raise RuntimeError("the upstream is gone")
+
+    world.says = broken
+    if instead:
+        assert (await world.get("/")).body == b"answer 1"
+    else:
+        with pytest.raises(RuntimeError):
+            await world.get("/")
+
+
+async def test_those_who_want_the_same_wait_for_the_first(make: Make) -> None:
+    world = make(FRESH)
+    world.gate = asyncio.Event()
+    asking = [asyncio.create_task(world.get("/")) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    world.gate.set()
+    answers = await asyncio.gather(*asking)
+    assert len(world.asked) == 1
+    assert {answer.body for answer in answers} == {b"answer 1"}
+    assert sum(answer.hit for answer in answers) == 19
+
+
+async def test_what_is_not_kept_is_waited_for_no_longer_than_it_takes_to_say_so(make: Make) -> None:
+    world = make({"cache-control": "no-store"})
+    world.gate = asyncio.Event()
+    asking = [asyncio.create_task(world.get("/")) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    assert len(world.asked) == 1
+    world.gate.set()
+    assert len({answer.body for answer in await asyncio.gather(*asking)}) >= 1
+    assert len(world.asked) == 5
+
+
+async def test_a_slow_first_one_is_not_waited_for_without_end(make: Make) -> None:
+    world = make(FRESH, collapse="50ms")
+    world.gate = asyncio.Event()
+    asking = [asyncio.create_task(world.get("/")) for _ in range(2)]
+    await asyncio.sleep(0.2)
+    assert len(world.asked) == 2
+    world.gate.set()
+    await asyncio.gather(*asking)
+
+
+async def test_memory_is_bounded(make: Make) -> None:
+    world = make(max_size="100kB", max_object="10kB")
+    world.says = lambda _: (200, FRESH, b"x" * 9000)
+    for number in range(100):
+        await world.get(f"/{number}")
+        assert world.store.size <= 100_000
+    assert (await world.get("/99")).hit
+    assert not (await world.get("/0")).hit
+    world.says = lambda _: (200, FRESH, b"x" * 10_001)
+    large = await world.get("/large")
+    assert len(large.body) == 10_001
+    assert not (await world.get("/large")).hit
+    # A Vary on what everybody has differently does not fill it either.
+    world.says = lambda _: (200, {**FRESH, "vary": "user-agent"}, b"x")
+    for number in range(200):
+        await world.get("/vary", user_agent=str(number))
+    assert len(world.store.of(("", "x", "/vary", ""))) <= 20
+
+
+async def test_a_no_content_has_no_length(make: Make) -> None:
+    world = make(FRESH, status=204)
+    world.says = lambda _: (204, FRESH, b"")
+    await world.get("/")
+    assert "content-length" not in (await world.get("/")).headers
+
+
+SAID = [
+    "",
+    "max-age=60",
+    "public, max-age=60",
+    "private, max-age=60",
+    "no-store",
+    "s-maxage=60",
+    "no-cache",
+    "max-age=0",
+]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob", ""]),
+        st.sampled_from(["user", "authorization", "cookie"]),
+        st.sampled_from(["acme", "globex", ""]),
+        st.sampled_from(["/a", "/b"]),
+        st.sampled_from(SAID),
+        st.sampled_from([0.0, 1.0, 61.0]),
+        st.sampled_from(["GET", "HEAD", "POST"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps, st.sampled_from([{}, {"ttl": "30s"}]))
+async def test_nobody_is_given_what_is_another_persons(history: list[Any], options: dict[str, Any]) -> None:
+    """Whatever was asked before: an answer for one person reaches another only where it says that it may, and one for a
+    tenant never another's."""
+    with pytest.MonkeyPatch.context() as patch:
+        world = install(patch, World(options=options))
+        for person, how, tenant, path, said, passes, method in history:
+            world.now += passes
+            owner = f"{person}|{tenant}|{said}"
+            world.says = lambda _, owner=owner, said=said: (  # type: ignore[misc]
+                200, {"cache-control": said} if said else {}, owner.encode(),
+            )  # fmt: skip
+            who = {how: person} if person else {}
+            answer: Answer = await world.get(path, method=method, tenant=tenant, **who)
+            if not answer.hit or not answer.body:
+                continue
+            made_for, made_in, said_then = answer.body.decode().split("|")
+            assert made_in == tenant
+            assert "private" not in said_then
+            assert "no-store" not in said_then
+            assert made_for in ("", person) or "public" in said_then or "s-maxage" in said_then
