@@ -17,6 +17,7 @@ from hypercorn.utils import parse_socket_addr
 from vidops.asgi import DIRECT
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
+from vidops.gateway.outflow import ABORT
 from vidops.gateway.peer import tls_extension
 from vidops.gateway.strict import StrictH11, StrictProtocols
 from vidops.gateway.tunnel import offer_tunnel
@@ -108,6 +109,7 @@ class Connection(TCPServer):
         if self._tls is not None:
             scope["extensions"]["tls"] = self._tls
         offer_tunnel(scope, send)
+        scope[ABORT] = self.abort
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
             scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
 

@@ -6,6 +6,7 @@ from vidops.asgi import DIRECT
 from vidops.gateway.body import Body
 from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
+from vidops.gateway.outflow import Outflow
 from vidops.resources.catalogue import Message, Scope, Send
 
 _LONG = (b"multipart/x-mixed-replace", b"text/event-stream")
@@ -21,7 +22,8 @@ class Reply:
         self.closing = False
         """Set to end an HTTP/1 connection with this answer."""
         self.direct: TransportStream | None = (scope.get("extensions") or {}).get(DIRECT)
-        self._send = send
+        self._all = send
+        self._watched = Outflow(scope, send) if body is not None else send
         self._body = body
         self._http1 = scope.get("http_version") in ("1.0", "1.1")
 
@@ -42,6 +44,9 @@ class Reply:
         """What is sent from now on is an ordinary answer."""
         if self.direct is not None and not self.direct.opened:
             self.direct = None
+
+    async def _send(self, message: Message) -> None:
+        await (self._all if self.long else self._watched)(message)
 
     async def _start(self, message: Message) -> None:
         self.started = True

@@ -1,0 +1,39 @@
+"""An answer on its way out, watched as a body is on its way in: who reads it too slowly is let go.
+
+Streams that last are not watched here: their viewers skip what they are too slow for, and have a limit of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from vidops.gateway.guard import Refused
+from vidops.resources.catalogue import Message, Scope, Send
+
+ABORT = "vidops.abort"
+"""Key of the scope under which a function drops the request's connection."""
+GRACE = 60.0
+"""Seconds that a part of an answer may wait for its reader, on top of what its size is worth."""
+RATE = 1000.0
+"""Bytes a second that an answer has to be read with."""
+
+
+class Outflow:
+    """Wraps `send` of one HTTP request. Raises `Refused` where its reader is let go; nothing can be sent then."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._abort: Callable[[], None] | None = scope.get(ABORT)
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        """ASGI's `send`. What is given out is taken when about as much that went before is read."""
+        if self._abort is None:
+            await self._send(message)
+            return
+        try:
+            async with asyncio.timeout(GRACE + len(message.get("body", b"")) / RATE):
+                await self._send(message)
+        except TimeoutError:
+            self._abort()
+            raise Refused(408, "the answer was read too slowly") from None
