@@ -254,6 +254,7 @@ captures:
 """
 
 
+@pytest.mark.long
 def test_motion_is_recorded_with_what_came_before_and_after(vidops_host: Start, tmp_path: Path) -> None:
     # Grey for six seconds, one in which everything changes, grey again; in circles.
     picture = tmp_path / "scene.mkv"

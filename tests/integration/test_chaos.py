@@ -63,6 +63,7 @@ class Row:
         return delay(self.policy, count, 1.0)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_fifty_random_kills(vidops_host: Callable[..., Host], capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("VIDOPS_CHAOS_SEED") or int.from_bytes(os.urandom(4)))
