@@ -13,9 +13,13 @@ from tests.planning.worlds import applied_of, shuffled
 from tests.stack.support import built_ins, load_text, resources_of
 from vidops.errors import PermanentError, StackError
 from vidops.planning.plan import plan
+from vidops.ports import DeviceFacts
+from vidops.reconcile.compiler import Compiler
 from vidops.resources.catalogue import Catalogue, SourceBuild, SourceType
+from vidops.resources.layout import Layout
 from vidops.resources.resource import Resource
-from vidops.resources.specs import CaptureSpec, Retention
+from vidops.resources.specs import CaptureSpec, Retention, SourceSpec
+from vidops.runtime.plugins import load_catalogue
 from vidops.stack.model import Device
 
 names = st.sampled_from(["door", "back", "side", "gate"])
@@ -167,3 +171,43 @@ captures:
         assert isinstance(spec, CaptureSpec)
         assert spec.spool.endswith(f"/{resource.ref.name}")
         assert (spec.retention, spec.priority) == (Retention(max_size=1024**2), 3)
+
+
+FACTS = [DeviceFacts(f"/dev/video{n}", "Acme", "vivid", serial=f"SN{n}", id_path=f"port-{n}") for n in range(3)]
+
+
+@pytest.mark.parametrize("order", [("b", "a", "rest"), ("rest", "a", "b"), ("a", "rest", "b")])
+def test_who_has_a_device_does_not_hang_on_the_order_of_keys(order: tuple[str, ...]) -> None:
+    entries: dict[str, Any] = {
+        "a": {"source": "v4l2", "match": {"serial": "SN0"}},
+        "b": {"source": "v4l2", "match": {"name": "Acme"}},
+        "rest": {"source": "v4l2", "match": {"driver": "vivid"}, "each": "cam-{serial}"},
+    }
+    found = cameras_of({"devices": {name: entries[name] for name in order}}, FACTS)
+    assert {name: spec.device if spec.program else spec.reason for name, spec in found.items()} == {
+        "a": "/dev/video0",
+        "b": "DeviceTaken",
+        "cam-sn1": "/dev/video1",
+        "cam-sn2": "/dev/video2",
+    }
+
+
+def test_a_template_makes_no_camera_that_a_graph_puts_out() -> None:
+    graph = {"cam": {"type": "camera", "device": "a"}, "out": {"type": "camera_out", "in": "cam", "name": "cam-sn1"}}
+    entries = {
+        "a": {"source": "v4l2", "match": {"serial": "SN0"}},
+        "rest": {"source": "v4l2", "match": {"driver": "vivid"}, "each": "cam-{serial}"},
+    }
+    found = cameras_of({"devices": entries, "loopbacks": {"graph": {"nodes": graph}}}, FACTS)
+    assert sorted(found) == ["a", "cam-sn1", "cam-sn2"]
+    assert found["cam-sn1"].description["source"] == "loopback"
+
+
+def cameras_of(stack: dict[str, Any], devices: list[DeviceFacts]) -> dict[str, SourceSpec]:
+    """Specs of the cameras that a stack asks for, on a host with these devices; no name twice."""
+    text = json.dumps({"apiVersion": "vidops/v1", **stack}).encode()
+    compiler = Compiler(load_catalogue(), {}, lambda _data, _base: Layout("/run/x", "/var/x", "/data"), {})
+    resources = compiler.compile("/stack.yaml", lambda _: text, devices).resources
+    specs = [r.spec for r in resources if isinstance(r.spec, SourceSpec)]
+    assert len({spec.camera for spec in specs}) == len(specs)
+    return {spec.camera: spec for spec in specs}

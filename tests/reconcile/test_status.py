@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,10 @@ CASES: list[tuple[Resource, dict[str, Any], Health, str]] = [
     (source(), {"camera": ONLINE}, Health.HEALTHY, "Online"),
     (source(), {"camera": {"state": "Missing", "reason": "DeviceMissing"}}, Health.MISSING, "DeviceMissing"),
     (source(), {"camera": {"state": "Failed", "reason": "CrashLoop"}}, Health.DEGRADED, "CrashLoop"),
+    (source(), {"camera": {"state": "Busy", "reason": "Busy"}}, Health.DEGRADED, "Busy"),
+    (source(), {"camera": {"state": "Failed", "reason": "ModeUnsupported"}}, Health.DEGRADED, "ModeUnsupported"),
+    (source(), {"camera": {"state": "Online", "reason": "ModeMismatch"}}, Health.DEGRADED, "ModeMismatch"),
+    (source(), {"camera": {"state": "Idle", "reason": "ControlRefused"}}, Health.DEGRADED, "ControlRefused"),
     (source(), {"camera": {"state": "Stalled", "reason": "Stalled"}}, Health.DEGRADED, "Stalled"),
     (capture(), {"process": RUNNING, "camera": ONLINE}, Health.HEALTHY, "Running"),
     (capture(), {"process": RUNNING, "camera": ONLINE, "quiet": 60.0}, Health.DEGRADED, "Stalled"),
@@ -52,6 +57,15 @@ def test_health(resource: Resource, seen: dict[str, Any], health: Health, reason
     assert (status.health, status.reason) == (health, reason)
     ready = next(c for c in status.conditions if c.type == "Ready")
     assert ready.status == ("True" if health is Health.HEALTHY else "False")
+
+
+def test_several_devices_that_fit_are_a_condition() -> None:
+    plain = look(source(), Seen(camera=ONLINE))
+    assert next(c for c in plain.conditions if c.type == "Ambiguous").status == "False"
+    told = source()
+    spec = told.spec.model_copy(update={"description": {"ambiguous": "2 devices match"}})
+    (condition,) = [c for c in look(replace(told, spec=spec), Seen(camera=ONLINE)).conditions if c.type == "Ambiguous"]
+    assert (condition.status, condition.reason, condition.message) == ("True", "SeveralDevices", "2 devices match")
 
 
 def test_a_failure_goes_before_what_is_seen() -> None:

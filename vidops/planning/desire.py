@@ -92,22 +92,22 @@ def _hub(d: Desire) -> Resource:
 
 def _devices(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
     taken: dict[str, str] = {}
-    names: dict[str, str] = {}
-    # A template means what the others leave, wherever it stands.
-    for entry_name, entry, several in sorted(_expanded(d), key=lambda item: item[2] is not None):
+    names = {*d.stack.devices, *_put_out(d)}
+    # By name, since the order of keys means nothing; a template means what the others leave.
+    for entry_name, entry, several in sorted(_expanded(d), key=lambda item: (item[2] is not None, item[0])):
         at = ("devices", entry_name)
         kind = d.catalogue.sources[entry.source]
         devices = d.devices if kind.uses_devices else ()
         shown = {entry_name: devices} if several is None else {name: (device,) for name, device in several.items()}
         for name, seen in shown.items():
-            if several is not None and (name in d.stack.devices or name in names):
+            if several is not None and name in names:
                 # Which devices there are is no mistake of the file's: an entry of its own goes before a template.
                 continue
             context = SourceContext(camera=name, layout=d.layout, devices=seen, base_dir=d.base_dir)
             built = _build(partial(kind.build, entry, context), d, at, problems)
             if built is None:
                 break
-            names[name] = entry_name
+            names.add(name)
             if built.device and built.program is not None:
                 owner = taken.setdefault(built.device, name)
                 if owner != name:
@@ -123,11 +123,20 @@ def _expanded(d: Desire) -> Iterator[tuple[str, Any, Mapping[str, DeviceFacts] |
         yield name, entry, expand(entry, d.devices) if expand is not None else None
 
 
+def _put_out(d: Desire) -> Iterator[str]:
+    """Cameras that loopback graphs put out."""
+    for graph, entry in d.stack.loopbacks.items():
+        for name, node in entry.nodes.items():
+            camera = d.catalogue.nodes[node.type].camera
+            if camera is not None:
+                yield camera(node) or f"{graph}-{name}"
+
+
 def _taken(built: SourceBuild, owner: str, *, template: bool) -> SourceBuild | None:
-    """A device has one camera: the first in the file. A template means what others leave."""
+    """A device has one camera: the first by name. A template means what others leave."""
     if template:
         return None
-    missing = f"{built.device} is camera {owner}'s, which stands before it in the file and means it, too"
+    missing = f"{built.device} is camera {owner}'s, whose entry means it, too: say in each what the other is not"
     return replace(built, program=None, missing=missing, reason="DeviceTaken", device="", controls={})
 
 

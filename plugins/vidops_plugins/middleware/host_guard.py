@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
@@ -74,13 +75,15 @@ class Host:
 
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}
+        self._times = Times()
         self._users = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._users += 1
         if self._task is None:
-            look()  # The first figure of processors is since then.
+            # The first figure of processors is since then.
+            await asyncio.to_thread(look, self._times)
             self._task = asyncio.create_task(self._watch(), name="watch the host")
 
     async def stop(self) -> None:
@@ -92,17 +95,34 @@ class Host:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            self.figures = await asyncio.to_thread(look)
+            self.figures = await asyncio.to_thread(look, self._times)
 
 
-def look() -> dict[str, float]:
+@dataclass(slots=True)
+class Times:
+    """Seconds that processors were busy, and in all, at the last look."""
+
+    busy: float = 0.0
+    whole: float = 0.0
+
+    def share(self, busy: float, whole: float) -> float:
+        """Of the time since the last look that was busy."""
+        passed, worked = whole - self.whole, busy - self.busy
+        self.busy, self.whole = busy, whole
+        return min(1.0, max(0.0, worked / passed)) if passed > 0 else 0.0
+
+
+def look(times: Times) -> dict[str, float]:
     """Figures by option: shares, load a processor, degrees, a count. Blocking for milliseconds."""
     import psutil
 
     sensors: Mapping[str, list[Any]] = psutil.sensors_temperatures()
+    # psutil's own share is since the last call of the same thread.
+    cpu = psutil.cpu_times()
+    whole = sum(cpu) - getattr(cpu, "guest", 0.0) - getattr(cpu, "guest_nice", 0.0)
     degrees = [float(s.current) for found in sensors.values() for s in found if s.current]
     return {
-        "max_cpu": psutil.cpu_percent(None) / 100,
+        "max_cpu": times.share(whole - cpu.idle - getattr(cpu, "iowait", 0.0), whole),
         "max_memory": psutil.virtual_memory().percent / 100,
         "max_load": os.getloadavg()[0] / (os.cpu_count() or 1),
         "max_processes": float(len(psutil.pids())),
