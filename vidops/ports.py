@@ -140,7 +140,7 @@ class Devices(Protocol):
 
     async def scan(self) -> Sequence[DeviceFacts]: ...
     def changes(self) -> AsyncIterator[None]:
-        """Yields once after each (debounced) change of what `scan` would return."""
+        """Yields once it listens, and once after each (debounced) change of what `scan` would return."""
 
 
 @dataclass(frozen=True, slots=True)

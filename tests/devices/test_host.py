@@ -79,5 +79,6 @@ async def test_a_host_without_video_devices() -> None:
     devices = HostDevices(vidops_scanners())
     assert await devices.scan() == []
     changes = devices.changes()
+    await asyncio.wait_for(anext(changes), 2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(changes), 0.3)

@@ -14,6 +14,12 @@ class Testbed:
         self.library.umockdev_testbed_new.restype = ctypes.c_void_p
         self.handle = ctypes.c_void_p(self.library.umockdev_testbed_new())
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes another process believe in them, too."""
+        self.library.umockdev_testbed_get_root_dir.restype = ctypes.c_char_p
+        return {"UMOCKDEV_DIR": self.library.umockdev_testbed_get_root_dir(self.handle).decode()}
+
     def add(self, text: str) -> None:
         """Devices in umockdev-record's format."""
         error = ctypes.c_void_p()

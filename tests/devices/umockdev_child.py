@@ -38,6 +38,7 @@ async def main() -> None:
     say([asdict(facts) for facts in await devices.scan() if facts.role == "camera"])
 
     changes = devices.changes()
+    await anext(changes)  # it listens
     news = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     for _ in range(5):

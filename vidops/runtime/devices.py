@@ -54,7 +54,8 @@ class HostDevices:
         return found
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """Yields after each burst of udev events of video nodes; where there is no udev, waits for ever."""
+        """Yields as soon as it listens, since what was scanned before may be another by then, and after each burst of
+        events of video nodes; where nobody tells of events, waits for ever."""
         monitor = _monitor()
         if monitor is None:
             await asyncio.Event().wait()
@@ -71,6 +72,7 @@ class HostDevices:
 
         loop.add_reader(monitor.fileno(), drain)
         try:
+            yield
             while True:
                 await news.wait()
                 await _quiet(news)
