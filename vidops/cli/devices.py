@@ -13,6 +13,8 @@ import click
 from vidops.cli import output
 from vidops.cli.root import settings
 
+FORMATS_SHOWN = 3
+
 
 @click.command("devices")
 @click.argument("file", required=False, type=click.Path())
@@ -127,6 +129,12 @@ def _say(event: str, device: Mapping[str, Any], form: str) -> None:
         click.echo(json.dumps({"event": event, "device": device}, ensure_ascii=False))
 
 
+def _formats(found: list[str]) -> str:
+    """The first few: some devices have dozens, and `-o json` has all."""
+    more = len(found) - FORMATS_SHOWN
+    return " ".join([*found[:FORMATS_SHOWN], *([f"+{more}"] if more > 0 else [])]) or "-"
+
+
 def show(report: Mapping[str, Any], *, everything: bool) -> None:
     shown = [d for d in report["devices"] if everything or d["role"] in ("camera", "loopback") or d["camera"]]
     if not shown:
@@ -143,7 +151,7 @@ def show(report: Mapping[str, Any], *, everything: bool) -> None:
                     d["driver"] or "-",
                     d["serial"] or "-",
                     d["id_path"] or d["bus_info"] or "-",
-                    " ".join(m["format"] for m in d["modes"]) or "-",
+                    _formats([m["format"] for m in d["modes"]]),
                     d["role"],
                     ",".join(d["scanners"]),
                 )
