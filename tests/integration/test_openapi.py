@@ -54,7 +54,7 @@ def read(port: int, path: str) -> tuple[Any, bytes]:
         return answer.headers, answer.read()
 
 
-def test_what_is_served_is_what_is_said(port: int) -> None:
+def test_what_is_served_is_what_is_said(port: int, tmp_path: Path) -> None:
     _, data = read(port, "/docs/openapi.json")
     document = json.loads(data)
     validate(document)
@@ -72,6 +72,8 @@ def test_what_is_served_is_what_is_said(port: int) -> None:
     command = [Path(sys.executable).with_name("schemathesis"), "run", f"http://127.0.0.1:{port}/docs/openapi.json"]
     options = ["--checks", CHECKS, "--max-examples", "25", "--exclude-path-regex", "^/stream", "--no-color"]
     more = ["--seed", "1", "--request-timeout", "20"]
-    done = subprocess.run([*command, *options, *more], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*command, *options, *more], capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "generated" in done.stdout, done.stdout
