@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import Any
 
 import pytest
 
-from tests.hub.conftest import Host, Inside, camera_json, until_true
+from tests.hub.conftest import Host, Inside, camera_json, picture, until, until_true
 from tests.hub.test_session import ask
 from tests.v4l2.driver import Driver, webcam
 from vidops.errors import PermanentError, TemporaryError
@@ -133,6 +134,21 @@ async def test_a_camera_without_a_device_has_none(inside: Inside) -> None:
     with pytest.raises(PermanentError) as refused:
         await inside.client.controls("attic")
     assert refused.value.reason == "UnknownCamera"
+
+
+async def test_a_new_hub_knows_the_devices_of_its_cameras(host: Host) -> None:
+    """Also of one for which the stack file sets nothing: its controls can be asked for."""
+    await host.camera("door", picture(host.layout, "door"), device=DEVICE)
+    os.kill((await host.process("hub")).pid, signal.SIGKILL)
+
+    async def ended() -> bool:
+        return (await host.process("hub")).stopped
+
+    await until(ended, "supervisord noticed")
+    await host.supervisor.start("hub")
+    assert await host.client.ready(10)
+    await host.until_state("door", "Idle")
+    assert (await host.client.controls("door"))["device"] == DEVICE
 
 
 @pytest.mark.parametrize(

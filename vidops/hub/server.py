@@ -110,7 +110,7 @@ class Hub:
                 log.warning("camera %s cannot be served: %s", name, error)
                 continue
             camera.apply(rules, document.description if document else {})
-            if document is not None and document.controls:
+            if document is not None and document.device:
                 self.tasks.start(camera.controls.apply(document.device, document.controls), f"controls of {name}")
             if inventory is not None and _was_open(inventory, name, time.time()):
                 camera.source.readers_return()
