@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import unquote
 
 from vidops.api import TENANT, USER, Message, Receive, Scope, Send, Tenant, User
 from vidops_plugins.middleware.cache import Cache
@@ -44,13 +45,14 @@ class World:
     says: Callable[[Asked], tuple[int, Fields, bytes]] = lambda _: (200, {}, b"")
     options: dict[str, Any] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    log: list[Mapping[str, object]] = field(default_factory=list)
     now: float = 1_800_000_000.0
     gate: asyncio.Event | None = None
 
     def __post_init__(self) -> None:
         options = Cache.model_validate(self.options)
         self.store = Store(options.max_size)
-        self.exchange = Exchange(self._app, self.store, options)
+        self.exchange = Exchange(self._app, self.store, options, self.log.append)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {n.decode(): v.decode() for n, v in scope["headers"]}
@@ -73,7 +75,7 @@ class World:
         path, _, query = path.partition("?")
         fields = {"host": "x", **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope: dict[str, Any] = {
-            "type": "http", "method": method, "scheme": "http", "path": path, "raw_path": path.encode(),
+            "type": "http", "method": method, "scheme": "http", "path": unquote(path), "raw_path": path.encode(),
             "query_string": query.encode(), "headers": [(n.encode(), v.encode()) for n, v in fields.items()],
             "extensions": {},
         }  # fmt: skip
@@ -103,3 +105,19 @@ def install(monkeypatch: Any, world: World) -> World:
     """Have everybody see the world's time."""
     monkeypatch.setattr(time, "time", clock(world))
     return world
+
+
+Make = Callable[..., World]
+FRESH = {"cache-control": "max-age=60"}
+
+
+def validated(world: World, version: str) -> None:
+    """The application has a version, and answers conditional requests."""
+
+    def says(asked: Asked) -> tuple[int, Fields, bytes]:
+        fields = {"cache-control": "max-age=10", "etag": f'"{version}"', "x-seen": str(len(world.asked))}
+        if asked.headers.get("if-none-match") == f'"{version}"':
+            return 304, fields, b""
+        return 200, fields, f"version {version}".encode()
+
+    world.says = says

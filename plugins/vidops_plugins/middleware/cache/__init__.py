@@ -29,7 +29,7 @@ def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
     store = Store(options.max_size)
 
     def wrap(app: ASGIApp) -> ASGIApp:
-        exchange = Exchange(app, store, options)
+        exchange = Exchange(app, store, options, context.log)
         context.stopped.append(exchange.close)
 
         async def cached(scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -28,10 +28,11 @@ REFRESH_TIMEOUT = 30.0
 
 
 class Exchange:
-    """One route's cache. `app`: what comes after."""
+    """One route's cache. `app`: what comes after; `log` takes records of what nobody waits for."""
 
-    def __init__(self, app: ASGIApp, store: Store, options: Cache) -> None:
+    def __init__(self, app: ASGIApp, store: Store, options: Cache, log: Callable[[Mapping[str, object]], None]) -> None:
         self._app = app
+        self._log = log
         self._store = store
         self._options = options
         self._under_way: dict[Key, asyncio.Event] = {}
@@ -102,12 +103,12 @@ class Exchange:
             inner = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n not in CONDITIONS], "method": "GET"}
             # What is the client's connection's own is not this one's.
             inner["extensions"] = {}
-            asking = self._ask(inner, _no_body(), nobody, key, rules.Choice(check=stored))
+            asking = self._ask(inner, no_body(), nobody, key, rules.Choice(check=stored))
             try:
                 async with asyncio.timeout(REFRESH_TIMEOUT):
                     await asking
-            except Exception:  # noqa: BLE001, S110 - what is stored stays, and the next request asks again
-                pass
+            except Exception as error:  # noqa: BLE001 - what is stored stays, and the next request asks again
+                self._log({"level": "warning", "event": "refresh_failed", "path": scope["path"], "error": repr(error)})
             finally:
                 self._refreshing.pop(key, None)
 
@@ -159,21 +160,26 @@ class _Passing:
         self._begun = time.time()
         self._in_place = False
         """Something stored was sent in the place of the answer."""
+        self._anew = False
+        """The answer said that something else than what is stored has not changed: the whole is asked for."""
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         stored = self._choice.check
         scope = self._scope
+        fields = [(n, v) for n, v in self._request if n not in CONDITIONS]
         if stored is not None:
-            fields = [(n, v) for n, v in self._request if n not in CONDITIONS]
             scope = {**scope, "headers": [*fields, *rules.conditions(stored)], "method": "GET"}
         try:
             await app(scope, receive, self._answer)
         except Exception:
             if self._status or not await self._stale_instead():
                 raise
+        if self._anew:
+            self._anew, self._choice = False, rules.Choice()
+            await app({**scope, "headers": fields}, no_body(), self._answer)
 
     async def _answer(self, message: Message) -> None:
-        if self._in_place:
+        if self._in_place or self._anew:
             return
         if message["type"] == "http.response.start":
             await self._begin(message)
@@ -187,11 +193,10 @@ class _Passing:
         fields = [(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())]
         stored = self._choice.check
         now = time.time()
-        url = url_of(self._scope)
         if stored is not None and status == 304:
-            made = rules.freshened(stored, url, fields)
+            made = rules.freshened(stored, url_of(self._scope), fields)
             if made is not None:
-                found = rules.storable(self._request, url, stored.status, made, authorized=False, ttl=self._options.ttl)
+                found = self._storable(stored.status, made)
                 fresh = self._stored(stored.status, made, stored.body, found[1] if found else 0.0, now)
                 if found is not None:
                     self._store.put(self._key, fresh, self._request)
@@ -200,13 +205,14 @@ class _Passing:
                 self._decided()
                 await self._instead(fresh, b"fwd=stale; fwd-status=304")
                 return
+            self._store.drop(self._key)
+            self._anew = True
+            return
         if stored is not None and status >= 500 and await self._stale_instead(status):
             return
         self._status = status
         if self._scope["method"] == "GET":
-            self._kept = rules.storable(
-                self._request, url, status, fields, authorized=authorized(self._scope), ttl=self._options.ttl
-            )
+            self._kept = self._storable(status, fields)
             self._body = [] if self._kept is not None else None
         if self._kept is None:
             self._decided()
@@ -216,6 +222,10 @@ class _Passing:
         note = b"; ".join((NAME, why, b"fwd-status=%d" % status, *([b"stored"] if self._kept else [])))
         headers = [*message.get("headers", ()), (b"cache-status", note)]
         await self._send({**message, "headers": headers})
+
+    def _storable(self, status: int, fields: Fields) -> tuple[Fields, float] | None:
+        who, ttl = authorized(self._scope), self._options.ttl
+        return rules.storable(self._request, url_of(self._scope), status, fields, authorized=who, ttl=ttl)
 
     def _collect(self, message: Message) -> None:
         if self._body is None:
@@ -272,12 +282,9 @@ def key_of(scope: Scope) -> Key:
     """What an answer belongs to: the tenant, the host that was asked, the path and the query."""
     tenant = tenant_of(scope)
     host = (header(scope, b"host") or b"").decode("latin-1").lower()
-    return (
-        tenant.name if tenant is not None else "",
-        host,
-        str(scope["path"]),
-        scope["query_string"].decode("latin-1"),
-    )
+    # As it was written: what is decoded alike need not be one thing to an upstream.
+    path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
+    return (tenant.name if tenant is not None else "", host, path, query)
 
 
 def url_of(scope: Scope) -> str:
@@ -291,7 +298,7 @@ def authorized(scope: Scope) -> bool:
     return USER in scope or any(header(scope, name.encode()) is not None for name in fields)
 
 
-def _no_body() -> Receive:
+def no_body() -> Receive:
     """What a client without a body sends, and stays."""
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
