@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import yaml
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("umockdev-wrapper") is None, reason="needs Debian's package umockdev"),
-]
+from tests.devices.wrapper import needs_umockdev, printed
+
+pytestmark = [pytest.mark.integration, needs_umockdev]
 
 
 @pytest.fixture(scope="module")
 def said() -> dict[str, Any]:
-    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.devices.cli_child"]
-    result = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
+    (line,) = printed("tests.devices.cli_child")
+    found: dict[str, Any] = json.loads(line)
     return found
 
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import struct
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.devices.wrapper import needs_umockdev, printed
 from vidops.runtime.devices import HostDevices
 from vidops.v4l2.capability import parse_capability, query_capability
 from vidops_plugins.scanners import vidops_scanners
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("umockdev-wrapper") is None, reason="needs Debian's package umockdev")
+@needs_umockdev
 def test_cameras_come_and_go() -> None:
-    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.devices.umockdev_child"]
-    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stderr
-    none, two, burst, one = map(json.loads, result.stdout.splitlines())
+    none, two, burst, one = map(json.loads, printed("tests.devices.umockdev_child"))
     assert none == []
     # In the order of their numbers, without their metadata nodes.
     assert [facts["device_path"] for facts in two] == ["/dev/video2", "/dev/video10"]

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from tests.devices.layouts import LAYOUTS, Layout
+from tests.devices.wrapper import needs_umockdev, printed
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("umockdev-wrapper") is None, reason="needs Debian's package umockdev"),
-]
+pytestmark = [pytest.mark.integration, needs_umockdev]
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """What vidops makes of every layout, by its name."""
-    argv = ["umockdev-wrapper", sys.executable, "-m", "tests.devices.layouts"]
-    result = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
-    found = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(found) == len(LAYOUTS), result.stderr
+    found = map(json.loads, printed("tests.devices.layouts"))
     return {layout.name: what for layout, what in zip(LAYOUTS, found, strict=True)}
 
 

@@ -50,7 +50,7 @@ def command(ctx: click.Context, /, file: str | None, form: str, *, watch: bool, 
     if form == "table":
         show(report, everything=everything)
     if watch:
-        asyncio.run(desk.watch(form))
+        asyncio.run(desk.watch(report, form))
     return 0
 
 
@@ -83,9 +83,9 @@ class Desk:
         self.taken = {d["device_path"] for d in report["devices"] if d["camera"]}
         return report
 
-    async def watch(self, form: str) -> None:
-        """Print a line for each device that comes, goes or is another camera's now."""
-        before = {d["device_path"]: d for d in _listed(self)}
+    async def watch(self, report: Mapping[str, Any], form: str) -> None:
+        """Print a line for each device that comes, goes or is another camera's than `report` says."""
+        before = {d["device_path"]: d for d in report["devices"]}
         if form != "table":
             for device in before.values():
                 _say("present", device, form)
@@ -100,11 +100,6 @@ class Desk:
                 elif now[path] != before[path]:
                     _say("changed", now[path], form)
             before = now
-
-
-def _listed(desk: Desk) -> list[dict[str, Any]]:
-    devices: list[dict[str, Any]] = desk.look()["devices"]
-    return devices
 
 
 def _running_stack(settings: Any) -> str | None:

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 
 from vidops.errors import PermanentError
+from vidops.gateway.direct import NOTSENT_LOWAT
 from vidops.gateway.holders import holder_of
 from vidops.resources.layout import SOCKET_PATH_LIMIT, split_mode
 from vidops.runtime.activation import inherited
@@ -20,8 +21,6 @@ UNIX_MODE = 0o660
 """Its group may use a unix socket that a gateway listens on: that is how a proxy in front gets in."""
 
 _PASSED = re.compile(r"[0-9A-Za-z_.-]{1,100}")
-_NOTSENT_LOWAT = 25
-"""TCP_NOTSENT_LOWAT (tcp(7)); Python names it from 3.13 on."""
 UNSENT_LIMIT = 256 * 1024
 """Bytes of an answer that the kernel takes beyond what is on its way. Without, it takes megabytes for each client that
 does not read, and nobody notices that it does not."""
@@ -125,7 +124,7 @@ def _watchful(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_LIMIT)
+    sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
 def _passed(bind: Bind) -> socket.socket:

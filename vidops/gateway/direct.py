@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 from vidops.resources.catalogue import Message
 
-_NOTSENT_LOWAT = 25
-"""TCP_NOTSENT_LOWAT (tcp(7), since Linux 3.12); Python names it from 3.13 on."""
+NOTSENT_LOWAT = 25
+"""TCPNOTSENT_LOWAT (tcp(7), since Linux 3.12); Python names it from 3.13 on."""
 UNSENT_LIMIT = 64 * 1024
 """Bytes that the kernel takes beyond what is on its way: the rest waits here, where it can be seen and skipped."""
 
@@ -40,7 +40,7 @@ class TransportStream:
         lines += [b"connection: close", b"", b""]
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):  # a unix socket has no such option
-            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_LIMIT)
+            sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, UNSENT_LIMIT)
         self._transport.write(b"\r\n".join(lines))
         self.opened = True
 

@@ -13,7 +13,7 @@ from vidops.gateway import document, tls
 from vidops.gateway.config import hypercorn_config
 from vidops.gateway.connection import HEAD_TIMEOUT, Connection
 from vidops.gateway.dispatcher import Dispatcher
-from vidops.gateway.generation import Generation, Services, described, next_generation
+from vidops.gateway.generation import Generation, Services, next_generation
 from vidops.gateway.listeners import Listeners
 from vidops.gateway.route import Route
 from vidops.resources.resource import JSON
@@ -63,7 +63,7 @@ class Gateway:
             if self._dispatcher is None:
                 self._dispatcher = Dispatcher(generation, services.log)
             self._dispatcher.generation = generation
-            services.shown[:] = described(wanted, services)
+            services.in_force[:] = [wanted]
             await self._listeners.commit(change)
             leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
             for route in leaving:

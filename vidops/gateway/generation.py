@@ -34,8 +34,8 @@ class Services:
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
     metrics: Metrics = field(default_factory=Metrics)
-    shown: list[RouteInfo] = field(default_factory=list)
-    """The routes in force, as documentation tells of them."""
+    in_force: list[Document] = field(default_factory=list)
+    """The document that is served, once there is one."""
     directories: Directories = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,10 +79,11 @@ async def next_generation(document: Document, previous: Generation | None, servi
     return Generation(previous.number + 1 if previous else 1, document, routes, table)
 
 
-def described(document: Document, services: Services) -> list[RouteInfo]:
-    """The routes of a document that is in force."""
+def described(services: Services) -> list[RouteInfo]:
+    """The routes in force, as documentation tells of them: asked for with a page, so that a type which describes itself
+    badly harms nothing else."""
     found = []
-    for spec in document.spec.routes:
+    for spec in (spec for document in services.in_force for spec in document.spec.routes):
         kind, options = _typed(services.catalogue, services.catalogue.handlers, "handler", spec.handler)
         operations = kind.describe(options) if kind.describe is not None else {}
         chain = tuple(link.type for link in spec.chain)
@@ -114,7 +115,7 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             log=services.log,
             base_dir=spec.base_dir,
             metrics=services.metrics,
-            routes=lambda: services.shown,
+            routes=lambda: described(services),
             version=__version__,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)

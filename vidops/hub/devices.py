@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import re
 
+from vidops.hub.words import reason_of
 from vidops.runtime.procfs import open_files, processes
 
 _REASONS = (
@@ -19,7 +19,7 @@ _REASONS = (
 
 def device_reason(said: str) -> str:
     """Busy, UsbBandwidth, PermissionDenied, DeviceGone, by what FFmpeg said; empty where it is none."""
-    return next((reason for reason, pattern in _REASONS if re.search(pattern, said)), "")
+    return reason_of(said, _REASONS)
 
 
 def advice(reason: str, device: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from vidops.hub.words import reason_of
 
 _REASONS = (
     ("Unauthorized", r"\b401 Unauthorized|authorization failed"),
@@ -17,4 +17,4 @@ _REASONS = (
 
 def network_reason(said: str) -> str:
     """Unauthorized, Forbidden, NotFound, ServerError, Unreachable, Timeout, UnknownHost; empty where it is none."""
-    return next((reason for reason, pattern in _REASONS if re.search(pattern, said)), "")
+    return reason_of(said, _REASONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 LIMIT = 8192
 """Bytes at a log's end that are looked at."""
@@ -62,3 +63,8 @@ def essence(text: str) -> str:
                 said = f"{head}]{rest.partition(']')[2]}"
             return said[:LONGEST]
     return ""
+
+
+def reason_of(said: str, reasons: Sequence[tuple[str, str]]) -> str:
+    """The first of `reasons` (a word, and a pattern of what FFmpeg says then) that is meant; empty where it is none."""
+    return next((reason for reason, pattern in reasons if re.search(pattern, said)), "")

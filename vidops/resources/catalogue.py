@@ -2,6 +2,8 @@
 
 A plugin registers objects of the classes below through `vidops.hookspecs`; nothing here does I/O, and what a
 type's `build` returns is data too, except for middleware and handlers, which are built inside a gateway process.
+
+Over 400 lines, since it is the whole vocabulary of plugins, which is easier to read in one place.
 """
 
 from __future__ import annotations

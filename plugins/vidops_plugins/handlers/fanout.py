@@ -16,7 +16,7 @@ BOUNDARY = "vidops"
 PREAMBLE = f"--{BOUNDARY}\r\n".encode()
 STALL_TIMEOUT = 120.0
 """Seconds that a viewer may leave a frame unread before it is dropped."""
-_FAILED = ("Failed", "Busy", "Missing")
+FAILED = ("Failed", "Busy", "Missing")
 
 
 class Shape(NamedTuple):
@@ -146,7 +146,7 @@ class Fanout:
 
     def _tell(self, viewer: Viewer) -> None:
         state = self._state
-        if state.get("state") in _FAILED:
+        if state.get("state") in FAILED:
             reason = str(state.get("reason") or state["state"])
             viewer.fail(TemporaryError(f"camera {self._camera}: {state.get('message') or reason}", reason=reason))
 

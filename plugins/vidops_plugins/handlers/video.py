@@ -28,13 +28,12 @@ from vidops.api import (
     respond_problem,
 )
 from vidops_plugins.handlers import mp4
-from vidops_plugins.handlers.fanout import STALL_TIMEOUT
+from vidops_plugins.handlers.fanout import FAILED, STALL_TIMEOUT
 from vidops_plugins.handlers.viewing import HEADERS, ended_by
 
 CONTENT_TYPE = "video/mp4"
 BEHIND = 8 * 1024 * 1024
 LONGEST = 2 * mp4.TIMESCALE
-_FAILED = ("Failed", "Busy", "Missing")
 
 
 class VideoViewer:
@@ -172,7 +171,7 @@ class VideoFanout:
 
     def _tell(self, viewer: VideoViewer) -> None:
         state = self._state
-        if state.get("state") in _FAILED:
+        if state.get("state") in FAILED:
             reason = str(state.get("reason") or state["state"])
             viewer.fail(TemporaryError(f"camera {self._camera}: {state.get('message') or reason}", reason=reason))
 
