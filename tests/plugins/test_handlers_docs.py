@@ -1,4 +1,4 @@
-"""`docs`: of the routes in force, whatever they describe; the document itself is tests/integration/test_openapi.py's."""
+"""`docs`: of the routes in force, whatever they describe. The document itself: tests/integration/test_openapi.py."""
 
 from __future__ import annotations
 
