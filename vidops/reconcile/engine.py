@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +20,7 @@ from vidops.reconcile.compiler import Compiled, Compiler, Read, reader_of
 from vidops.reconcile.drivers import Driver
 from vidops.reconcile.healing import Healer
 from vidops.reconcile.host import Host
-from vidops.reconcile.ledger import Ledger
+from vidops.reconcile.ledger import Ledger, Notes
 from vidops.reconcile.recorders import Recorders
 from vidops.resources.resource import Ref, Resource, Spec
 from vidops.resources.restart import RestartPolicy
@@ -101,7 +100,8 @@ class Engine:
         self.recorders = Recorders(host.clock)
         host.pause_of = self.recorders.pause_of
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
-        self._notes: deque[tuple[Ref, Applied | None]] = deque()
+        self._notes = Notes(ledger)
+        self._settling = asyncio.Lock()
         self._specs: tuple[Sequence[Resource], dict[str, Spec]] = ((), {})
         self._retry: asyncio.TimerHandle | None = None
         self._retry_pause = RETRY_FIRST
@@ -324,13 +324,14 @@ class Engine:
 
         What cannot be written (a full disk) is kept and tried again at the next call; the host goes on meanwhile.
         """
-        try:
-            await asyncio.to_thread(self._write_notes)
-            if self.memory.uncommitted is not None and not self.memory.failures:
-                await self._commit(*self.memory.uncommitted)
-                self.memory.uncommitted = None
-        except VidopsError as error:
-            log.warning("cannot write the state down yet: %s", error)
+        async with self._settling:  # an iteration and the one who looks after missed ends may both want it
+            try:
+                await asyncio.to_thread(self._notes.write)
+                if self.memory.uncommitted is not None and not self.memory.failures:
+                    await self._commit(*self.memory.uncommitted)
+                    self.memory.uncommitted = None
+            except VidopsError as error:
+                log.warning("cannot write the state down yet: %s", error)
 
     async def _commit(self, compiled: Compiled, why: str) -> None:
         last = self.memory.revision
@@ -347,15 +348,8 @@ class Engine:
             log.warning("event %s of %s is not recorded: %s", kind, subject, error)
 
     def _noted(self, action: Action) -> None:
-        self._notes.append((action.ref, self.memory.applied.get(action.ref)))
+        self._notes.add(action.ref, self.memory.applied.get(action.ref))
         self.memory.failures.pop(action.ref, None)
-
-    def _write_notes(self) -> None:
-        """Blocking."""
-        while self._notes:
-            ref, applied = self._notes[0]
-            self.ledger.note(ref, applied)
-            self._notes.popleft()
 
     def _forget_past(self, steps: Plan) -> None:
         for action in steps.actions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -22,3 +23,20 @@ class Ledger(Protocol):
         """Remember a resource, or (None) that it is gone."""
 
     def event(self, kind: str, subject: str, message: str, data: Mapping[str, Any] | None = None) -> None: ...
+
+
+class Notes:
+    """What is to be noted of resources, in order; what cannot be written yet waits."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: deque[tuple[Ref, Applied | None]] = deque()
+
+    def add(self, ref: Ref, applied: Applied | None) -> None:
+        self._waiting.append((ref, applied))
+
+    def write(self) -> None:
+        """Blocking; for one caller at a time, while `add` goes on."""
+        while self._waiting:
+            self._ledger.note(*self._waiting[0])
+            self._waiting.popleft()
