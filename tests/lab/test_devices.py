@@ -48,6 +48,15 @@ def control(host: Guest, name: str) -> str:
     return host.run(f"v4l2-ctl -d {node(host)} --get-ctrl {name}").strip().partition(": ")[2].split(" ")[0]
 
 
+def idle(host: Guest) -> None:
+    """Leave the cameras alone: nothing records or shows them, and nothing holds them open."""
+    text = host.run(f"cat {STACK_FILE}")
+    alone = text.partition("captures:\n")[0] + "gateways:\n" + text.partition("gateways:\n")[2]
+    host.write(STACK_FILE, alone.replace(MATCH, MATCH + "    on_demand: {close_after: 0s}\n"))
+    host.run(f"vidops apply {STACK_FILE}", timeout=200)
+    eventually("idle", lambda: resources(host)["source/door"]["reason"] == "Idle", within=HEALING_SECONDS)
+
+
 def test_every_node_is_listed_with_whose_it_is(host: Guest) -> None:
     settled(host)
     report = json.loads(host.run(f"vidops devices {STACK_FILE} -o json", timeout=60))
@@ -122,11 +131,7 @@ def test_a_mode_that_it_has_not_is_said_with_the_nearest(edited: Guest) -> None:
 def test_who_has_a_device_is_said(edited: Guest) -> None:
     """Another program streams from the camera: the first viewer is told which, at once."""
     host = edited
-    text = host.run(f"cat {STACK_FILE}")
-    idle = text.partition("captures:\n")[0] + "gateways:\n" + text.partition("gateways:\n")[2]
-    host.write(STACK_FILE, idle.replace(MATCH, MATCH + "    on_demand: {close_after: 0s}\n"))
-    host.run(f"vidops apply {STACK_FILE}", timeout=200)
-    eventually("idle", lambda: resources(host)["source/door"]["reason"] == "Idle", within=HEALING_SECONDS)
+    idle(host)
     device = node(host)
     # As vidops' own user: what others have open, only root sees.
     unit = "systemd-run --unit=grab --uid=vidops --property=SupplementaryGroups=video"
@@ -145,3 +150,75 @@ def test_who_has_a_device_is_said(edited: Guest) -> None:
         host.run("systemctl stop grab")
     code, _ = get(host.http_port, "/snapshot/door", timeout=60)
     assert code == 200
+
+
+HOT_PLUG = r"""
+import glob, json, os, subprocess, time, urllib.request
+
+BIND = "/sys/bus/platform/drivers/vivid/"
+
+
+def say(word):
+    with open(BIND + word, "w") as file:
+        file.write("vivid.0")
+
+
+def node():
+    found = glob.glob("/dev/v4l/by-id/*VIVID000*")
+    return os.path.realpath(found[0]) if found else ""
+
+
+def until(what):
+    while not what():
+        time.sleep(0.002)
+
+
+def state():
+    with urllib.request.urlopen("http://127.0.0.1:8080/v1/devices/door") as answer:
+        return json.load(answer)["state"]
+
+
+def bare():
+    say("unbind")
+    until(lambda: not node())
+    say("bind")
+    begun = time.monotonic()
+    until(node)
+    command = ["ffmpeg", "-v", "error", "-f", "v4l2", "-video_size", "320x180", "-framerate", "10", "-i", node()]
+    with subprocess.Popen([*command, "-c:v", "mjpeg", "-f", "mpjpeg", "-"], stdout=subprocess.PIPE) as process:
+        process.stdout.read(1)
+        took = time.monotonic() - begun
+        process.kill()
+    return took
+
+
+def through_vidops():
+    with urllib.request.urlopen("http://127.0.0.1:8080/stream/door") as answer:
+        answer.read(4096)
+        say("unbind")
+        until(lambda: state() == "Missing")
+        plugged = time.time()
+        say("bind")
+        begun = time.monotonic()
+        while True:
+            line = answer.readline()
+            if line.lower().startswith(b"x-timestamp:") and float(line.split(b":")[1]) > plugged:
+                return time.monotonic() - begun
+
+
+rounds = [(bare(), through_vidops()) for _ in range(3)]
+until(lambda: state() == "Idle")
+print(json.dumps(rounds))
+"""
+"""From the return of the driver's bind (its nodes are there, udev is on its way) to the first picture's first byte."""
+
+
+def test_hot_plug_to_first_picture(edited: Guest, capsys: pytest.CaptureFixture[str]) -> None:
+    host = edited
+    idle(host)
+    rounds = json.loads(host.run("python3 -", input=HOT_PLUG, timeout=400))
+    bare, whole = (sorted(times)[1] for times in zip(*rounds, strict=True))
+    with capsys.disabled():
+        print(f"\nhot-plug to first picture: {whole:.2f} s; udev and a bare FFmpeg {bare:.2f} s; rounds {rounds}")
+    # All of vidops' own work is emulated, too: here it is several times what it is on a host.
+    assert whole < bare + 1.5
