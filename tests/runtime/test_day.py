@@ -93,6 +93,23 @@ def test_a_day_is_complete_contiguous_and_retained_to_the_minute(layout: Layout,
     keeper.close()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_last_segment_of_one_frame_lasts_as_long_as_its_frame(layout: Layout, tmp_path: Path, suffix: str) -> None:
+    capture = CaptureFiles("all", "cam", layout.spool("all"), suffix, "%s")
+    os.makedirs(capture.spool)
+    fragments = ["-movflags", "+empty_moov+default_base_moof"] if suffix == ".mp4" else []
+    for start, frames in ((BEGIN, FPS), (BEGIN + 1, 1)):
+        path = f"{capture.spool}/{start}-zzzzz_1{suffix}"
+        source = ["-f", "lavfi", "-i", f"testsrc=size=64x48:rate={FPS}", "-frames:v", str(frames), "-c:v", "mjpeg"]
+        subprocess.run(["ffmpeg", "-v", "error", *source, *fragments, path], check=True)
+        os.utime(path, (start + frames / FPS,) * 2)
+    keeper = Keeper(layout)
+    before, last = keeper.sweep([capture]).finished
+    keeper.close()
+    assert (last.frames, last.start) == (1, pytest.approx(before.end, abs=0.011))
+    assert last.end - last.start == pytest.approx(1 / FPS, abs=0.001)
+
+
 @pytest.mark.usefixtures("berlin")
 def test_an_hour_that_comes_twice_is_filed_twice(layout: Layout, tmp_path: Path) -> None:
     sample = tmp_path / "short.mp4"

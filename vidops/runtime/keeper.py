@@ -73,10 +73,11 @@ class _Growing:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a capture's footage ends: Unix seconds, and the run that wrote the last of it."""
+    """Where a capture's footage ends: Unix seconds, the run that wrote the last of it, seconds that a frame took there."""
 
     run: str
     end: float
+    interval: float = 0.0
 
 
 class Keeper:
@@ -206,7 +207,8 @@ class Keeper:
         recording = replace(recording, path=wanted)
         note(path, recording)
         self._unindexed.append(replace(recording, path=_place(path, self.layout.data_dir, wanted)))
-        self._ends[capture.name] = _End(about.run, recording.end)
+        interval = (recording.end - recording.start) / (recording.frames or 1)
+        self._ends[capture.name] = _End(about.run, recording.end, interval)
         return True
 
     def _described_as(
@@ -222,10 +224,13 @@ class Keeper:
         before = self._end_of(capture.name)
         if media is not None and capture.realtime:
             if before is not None and before.run == about.run:
-                start = continued(start, before.end, media.interval)
+                interval = media.interval or before.interval
+                start = continued(start, before.end, interval)
+                # A frame alone does not tell how long it lasts, those before it do.
+                end = start + (media.duration or interval)
             else:
                 start = min(max(start, end - media.duration), start + NAMED_WITHIN)
-            end = start + media.duration
+                end = start + media.duration
         gap = start - before.end if before is not None and media is not None else 0.0
         if media is None or gap < least_gap(media.interval):
             gap = 0.0
