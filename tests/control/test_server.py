@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,19 @@ async def test_bad_requests_are_named(served: Served, path: str, body: Any) -> N
 async def test_unknown_paths_and_sizes(served: Served) -> None:
     assert (await served.refused("/v1/nothing", {})).status == 404
     assert (await served.refused("/v1/apply", {"path": "/" + "x" * 100_000})).status == 413
+
+
+async def test_a_refusal_before_the_whole_body_was_sent_is_heard(tmp_path: Path) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 413 \r\nContent-Length: 20\r\nConnection: close\r\n\r\n{"title": "too long"}')
+        writer.close()
+
+    async with await asyncio.start_unix_server(refuse, tmp_path / "s"):
+        client = ControlClient(str(tmp_path / "s"))
+        with pytest.raises(ControlError, match="too long") as caught:
+            await asyncio.to_thread(client.post, "/v1/apply", {"content": "x" * 5_000_000})
+    assert caught.value.status == 413
 
 
 async def test_nobody_there_says_how_to_start_one() -> None:

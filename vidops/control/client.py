@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -53,7 +54,9 @@ class ControlClient:
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Content-Type": "application/json"} if data is not None else {}
         try:
-            connection.request(method, path, data, headers)
+            # Who refuses a body may have answered and gone before all of it was sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, data, headers)
             response = connection.getresponse()
             content = response.read()
         except TimeoutError:

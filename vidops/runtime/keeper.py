@@ -73,7 +73,7 @@ class _Growing:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a capture's footage ends: Unix seconds, the run that wrote the last of it, seconds that a frame took there."""
+    """Where footage ends: Unix seconds, the run that wrote the last of it, and the seconds that a frame takes there."""
 
     run: str
     end: float
