@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Self
 
-import h2.config
-import h2.connection
 import h2.errors
-import h2.events
 import pytest
 
+from tests.gateway.h2client import H2Client
 from tests.gateway.world import JPEG, World, route, until
 
 ROUTES = [
@@ -23,79 +19,11 @@ ROUTES = [
 ]
 
 
-class H2Client:
-    """One connection. What comes is kept by stream: `heads`, `bodies`, `ended`."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-        self.heads: dict[int, dict[str, str]] = {}
-        self.bodies: dict[int, bytearray] = {}
-        self.ended: set[int] = set()
-        self.reset: dict[int, int] = {}
-        self.over = False
-        self.acknowledge = True
-        self._task = asyncio.create_task(self._read())
-
-    @classmethod
-    async def connect(cls, port: int, tls: ssl.SSLContext) -> Self:
-        it = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
-        assert it.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-        it.connection.initiate_connection()
-        it.flush()
-        return it
-
-    def flush(self) -> None:
-        self.writer.write(self.connection.data_to_send())
-
-    def request(self, path: str, *, method: str = "GET", body: bytes | None = None, more: bool = False) -> int:
-        stream = self.connection.get_next_available_stream_id()
-        fields = [(":method", method), (":path", path), (":scheme", "https"), (":authority", "localhost")]
-        self.connection.send_headers(stream, fields, end_stream=body is None)
-        if body is not None:
-            self.connection.send_data(stream, body, end_stream=not more)
-        self.bodies[stream] = bytearray()
-        self.flush()
-        return stream
-
-    async def answer(self, stream: int) -> tuple[int, bytes]:
-        await until(lambda: stream in self.ended or self.over, f"the end of stream {stream}")
-        return int(self.heads[stream][":status"]), bytes(self.bodies[stream])
-
-    async def _read(self) -> None:
-        while data := await self.reader.read(65536):
-            for event in self.connection.receive_data(data):
-                self._note(event)
-            self.flush()
-        self.over = True
-
-    def _note(self, event: Any) -> None:
-        if isinstance(event, h2.events.ResponseReceived):
-            self.heads[event.stream_id] = dict(event.headers)
-        elif isinstance(event, h2.events.DataReceived):
-            self.bodies[event.stream_id] += event.data
-            if self.acknowledge:
-                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.StreamEnded):
-            self.ended.add(event.stream_id)
-        elif isinstance(event, h2.events.StreamReset):
-            self.ended.add(event.stream_id)
-            self.reset[event.stream_id] = event.error_code
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self.writer.close()
-
-
 @pytest.fixture
 async def client(world: World, certificate: tuple[Path, Path]) -> AsyncIterator[H2Client]:
     cert, key = certificate
     await world.start(ROUTES, tls={"certfile": str(cert), "keyfile": {"file": str(key)}})
-    tls = ssl.create_default_context(cafile=str(cert))
-    tls.check_hostname = False
-    tls.set_alpn_protocols(["h2"])
-    it = await H2Client.connect(world.port, tls)
+    it = await H2Client.connect(world.port, cert)
     yield it
     await it.close()
 

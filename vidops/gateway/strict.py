@@ -14,7 +14,9 @@ from h11._receivebuffer import ReceiveBuffer
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.events import Request
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Request, Trailers
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 
 from vidops.asgi import json_bytes, problem
@@ -146,20 +148,29 @@ class StrictH11(H11Protocol):
                 await self._send_error_response(error.error_status_hint)
 
 
+class PlainH2(H2Protocol):
+    """HTTP/2 whose streams end, too, where trailers that were announced did not come."""
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Hypercorn's, which takes a block of no fields for a sent one: nothing goes out, and the stream stays open."""
+        if not isinstance(event, Trailers) or event.headers:
+            await super().stream_send(event)
+
+
 class StrictProtocols(ProtocolWrapper):
     """HTTP/2 where TLS negotiated it, strict HTTP/1 otherwise."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        if isinstance(self.protocol, H11Protocol):
-            self.protocol = StrictH11(
-                self.app,
-                self.config,
-                self.context,
-                self.task_group,
-                self.state,
-                self.ssl,
-                self.client,
-                self.server,
-                self.send,
-            )
+        kind = StrictH11 if isinstance(self.protocol, H11Protocol) else PlainH2
+        self.protocol = kind(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.state,
+            self.ssl,
+            self.client,
+            self.server,
+            self.send,
+        )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.gateway.conftest import certificate as certificate  # noqa: PLC0414 - a fixture
 from tests.plugins.proxy.upstream import Service
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.gateway.client import Client
-from tests.gateway.conftest import certificate as certificate  # noqa: PLC0414 - a fixture
 from tests.gateway.world import World, route, until
 from tests.plugins.proxy.upstream import Heard, Service, reply
 

@@ -22,7 +22,15 @@ from vidops.api import (
     tunnel_of,
 )
 from vidops_plugins.handlers.proxy import heads, relay, tunnel
-from vidops_plugins.handlers.proxy.exchange import IDEMPOTENT, ClientLeft, Exchange, RequestBody, Slow
+from vidops_plugins.handlers.proxy.exchange import (
+    IDEMPOTENT,
+    ClientLeft,
+    Exchange,
+    RequestBody,
+    Slow,
+    hints_of,
+    takes_trailers,
+)
 from vidops_plugins.handlers.proxy.options import Proxy
 from vidops_plugins.handlers.proxy.pool import Full, Unreachable
 from vidops_plugins.handlers.proxy.upstreams import Upstream, Upstreams
@@ -72,25 +80,31 @@ class Proxying:
             watched.limit = self.options.max_body
         body = await RequestBody.of(scope, receive)
         safe = scope["method"] in IDEMPOTENT and body.empty
+        trailers = takes_trailers(scope)
+        framing = [*body.framing, *heads.TRAILERS_WANTED] if trailers else body.framing
 
         async def attempt(upstream: Upstream, connection: Connection, last: bool) -> bool:
-            head = heads.request_head(
-                scope["method"], self._target(scope, upstream), [*self._fields(scope, upstream), *body.framing]
-            )
+            fields = [*self._fields(scope, upstream), *framing]
+            head = heads.request_head(scope["method"], self._target(scope, upstream), fields)
             bodiless = scope["method"] == "HEAD"
             connection.begin(bodiless=bodiless)
             connection.write(head)
             timeouts = self.options.timeouts
             exchange = Exchange(connection, body, first_byte=timeouts.first_byte, idle=timeouts.idle)
             try:
-                answered = await exchange.head()
+                answered = await exchange.head(hints_of(scope, send))
                 if answered.status == 101:
                     raise Broken("it switched protocols without being asked")
                 if safe and not last and answered.status in self.options.retry.statuses:
                     upstream.judge(answered.status)
                     connection.close()
                     return False
-                await self._hand_on(exchange, answered, send, upstream, bodiless=bodiless)
+                try:
+                    await exchange.answer(answered, send, bodiless=bodiless, trailers=trailers)
+                except (Broken, Slow) as error:
+                    # What goes wrong from here on can only be shown by ending it early.
+                    upstream.failed()
+                    raise CutOff(str(error)) from None
                 upstream.judge(answered.status)
                 return True
             finally:
@@ -180,14 +194,6 @@ class Proxying:
             if number <= retry.attempts and not last:
                 await asyncio.sleep(retry.pause * 2 ** (number - 2))
         raise failure
-
-    async def _hand_on(self, exchange: Exchange, head: Head, send: Send, upstream: Upstream, *, bodiless: bool) -> None:
-        """The response. What goes wrong from here on can only be shown by ending it early."""
-        try:
-            await exchange.answer(head, send, bodiless=bodiless)
-        except (Broken, Slow) as error:
-            upstream.failed()
-            raise CutOff(str(error)) from None
 
     async def _refusal(self, exchange: Exchange, head: Head, send: Send) -> None:
         """A handshake that was answered with an ordinary response: that is the client's answer, too."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vidops.api import Message, Receive, Scope, Send, header
 from vidops_plugins.handlers.proxy import heads
-from vidops_plugins.handlers.proxy.wire import Connection, Head
+from vidops_plugins.handlers.proxy.wire import Connection, Head, Hint
 
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 
@@ -78,6 +78,23 @@ class RequestBody:
             connection.write(b"0\r\n\r\n")
 
 
+def hints_of(scope: Scope, send: Send) -> Hint | None:
+    """What passes early hints on; None to a client of HTTP/1, which may not know them."""
+    if "http.response.early_hint" not in (scope.get("extensions") or {}):
+        return None
+
+    async def hint(links: list[bytes]) -> None:
+        await send({"type": "http.response.early_hint", "links": links})
+
+    return hint
+
+
+def takes_trailers(scope: Scope) -> bool:
+    """Whether the client said that it reads them, over an HTTP that has a place for them."""
+    wanted = b"trailers" in [token.strip() for token in (header(scope, b"te") or b"").lower().split(b",")]
+    return wanted and "http.response.trailers" in (scope.get("extensions") or {})
+
+
 class Exchange:
     """One try: the request on one connection, and its response. `close` it, whatever happens."""
 
@@ -88,12 +105,12 @@ class Exchange:
         self._idle = idle
         self._sending: asyncio.Task[None] | None = None
 
-    async def head(self) -> Head:
-        """The response's head. Raises `Broken`, `Stale`, `Slow` and what sending the body raises."""
+    async def head(self, hint: Hint | None = None) -> Head:
+        """The response's head; `hint` hears of early ones. Raises `Broken`, `Stale`, `Slow` and what sending does."""
         if self._body.empty:
-            return await self._in_time(self._connection.response())
+            return await self._in_time(self._connection.response(hint))
         self._sending = asyncio.create_task(self._body.send(self._connection, self._idle))
-        answered = asyncio.ensure_future(self._connection.response())
+        answered = asyncio.ensure_future(self._connection.response(hint))
         try:
             # A service may answer before it has read everything; the rest goes on beside its answer.
             await asyncio.wait((answered, self._sending), return_when=asyncio.FIRST_COMPLETED)
@@ -105,10 +122,16 @@ class Exchange:
                 answered.cancel()
             await asyncio.gather(answered, return_exceptions=True)
 
-    async def answer(self, head: Head, send: Send, *, bodiless: bool) -> None:
-        """Hand the response on. Raises `Broken` or `Slow` where it is cut off: the client's must be, too."""
+    async def answer(self, head: Head, send: Send, *, bodiless: bool, trailers: bool = False) -> None:
+        """Hand the response on, with the trailers that it announces where they are wanted. Raises `Broken` or `Slow`
+        where it is cut off: the client's must be, too."""
         fields = heads.end_to_end(head.headers)
-        await send({"type": "http.response.start", "status": head.status, "headers": fields})
+        names = heads.announced(head.headers) if trailers and not bodiless else frozenset()
+        start: Message = {"type": "http.response.start", "status": head.status, "headers": fields}
+        if names:
+            start["headers"] = [*fields, (b"trailer", b", ".join(sorted(names)))]
+            start["trailers"] = True
+        await send(start)
         done = bodiless
         chunk = b""
         while not done:
@@ -123,6 +146,8 @@ class Exchange:
         # Whatever of the request is still to come is the gateway's to deal with.
         await self.close()
         await send({"type": "http.response.body", "body": chunk})
+        if names:
+            await send({"type": "http.response.trailers", "headers": self._connection.trailers})
 
     async def close(self) -> None:
         """Stop sending. A connection whose request is not whole is not used again."""

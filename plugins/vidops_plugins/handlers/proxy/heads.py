@@ -37,6 +37,26 @@ FORWARDED = frozenset(
 )
 """What only a proxy may say of a request: a client's word for it never goes on."""
 VIA = b"1.1 vidops"
+TRAILERS_WANTED: Fields = [(b"te", b"trailers"), (b"connection", b"te")]
+NEVER_TRAILERS = HOP_BY_HOP | {
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expires",
+    b"host",
+    b"location",
+    b"retry-after",
+    b"set-cookie",
+    b"vary",
+    b"www-authenticate",
+}
+"""What is needed before the body, or says who may see it: after the body it is too late (RFC 9110, 6.5.1)."""
 
 
 def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
@@ -50,6 +70,12 @@ def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
         for token in value.split(b",")
     } - {b"content-length", b"host"}
     return [(n, v) for n, v in fields if n not in HOP_BY_HOP and n not in nominated]
+
+
+def announced(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """The trailers that `Trailer` announces and that may go on, in lower case."""
+    named = (token.strip().lower() for name, value in fields if name == b"trailer" for token in value.split(b","))
+    return frozenset(named) - NEVER_TRAILERS - {b""}
 
 
 def request_fields(

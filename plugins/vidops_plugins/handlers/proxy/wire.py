@@ -1,21 +1,26 @@
 """One connection to an upstream, close to the socket: HTTP/1.1 as llhttp reads it, strictly; back-pressure both ways.
 
 A response that two parsers could read differently is `Broken`: a length beside chunks, two lengths, folded fields, bare
-line feeds (llhttp refuses these), another coding than chunked, another version than 1.0 or 1.1. Interim responses are
-read and dropped, trailers too (RFC 9110, 15.2 and 6.5.1). Nothing is buffered beyond `HIGH` bytes.
+line feeds (llhttp refuses these), another coding than chunked, another version than 1.0 or 1.1. Of interim responses
+(RFC 9110, 15.2) only early hints are told, of trailers (6.5.1) only those that were announced. Nothing is buffered
+beyond `HIGH` bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, cast
 
 import httptools
 
+from vidops_plugins.handlers.proxy.heads import announced
+
 HEAD_LIMIT = 64 * 1024
 MOST_FIELDS = 200
 MOST_INTERIM = 10
+EARLY_HINTS = 103
 HIGH, LOW = 256 * 1024, 64 * 1024
 """Bytes of a body that wait for the client: above the first nothing more is read, below the second it goes on."""
 
@@ -35,10 +40,15 @@ class Head(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
 
+Hint = Callable[[list[bytes]], Awaitable[None]]
+"""Takes the values of the `Link` fields of one 103 (RFC 8297)."""
+
+
 class Connection(asyncio.Protocol):
     """`begin` an exchange, `write` the request, await `response()`, `read()` until it returns nothing.
 
-    `reusable`: the exchange is over and another one may begin. `idle_since` is the pool's.
+    `trailers`: those that were announced, once the body is read. `reusable`: the exchange is over and another one may
+    begin. `idle_since` is the pool's.
     """
 
     def __init__(self) -> None:
@@ -57,6 +67,9 @@ class Connection(asyncio.Protocol):
         self._bodiless = bodiless
         self._head: Head | None = None
         self._fields: list[tuple[bytes, bytes]] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._announced: frozenset[bytes] = frozenset()
+        self._hints: list[list[bytes]] = []
         self._head_bytes = 0
         self._interim = 0
         self._heard = False
@@ -87,13 +100,18 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self.ended:
             await asyncio.shield(self._writable)
 
-    async def response(self) -> Head:
-        """The final head. Raises `Broken`, or `Stale`."""
-        while self._head is None:
+    async def response(self, hint: Hint | None = None) -> Head:
+        """The final head; `hint` hears of early ones. Raises `Broken`, or `Stale`."""
+        while True:
+            while self._hints:
+                links = self._hints.pop(0)
+                if hint is not None:
+                    await hint(links)
+            if self._head is not None:
+                return self._head
             if self._error is not None:
                 raise self._error
             await self._wait()
-        return self._head
 
     async def read(self) -> bytes:
         """The next part of the body; nothing at its end. Raises `Broken` where it is cut off."""
@@ -151,12 +169,11 @@ class Connection(asyncio.Protocol):
             self._wake()
             return
         self._heard = True
-        if self._head is None:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-            if self._head is None and self._head_bytes > HEAD_LIMIT:
-                raise Broken("the head of its response is too large")
+            if self._head_bytes > HEAD_LIMIT and not self._complete:
+                raise Broken(f"the {'trailers' if self._head else 'head'} of its response are too large")
         except httptools.HttpParserUpgrade as switched:
             self._raw = True
             if rest := data[switched.args[0] :]:
@@ -196,11 +213,14 @@ class Connection(asyncio.Protocol):
             raise Broken("more than one response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
         if self._head is not None:
-            return  # a trailer
+            if name in self._announced and len(self.trailers) < MOST_FIELDS:
+                self.trailers.append((name, value))
+            return
         if len(self._fields) >= MOST_FIELDS:
             raise Broken(f"more than {MOST_FIELDS} header fields")
-        self._fields.append((name.lower(), value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
@@ -210,6 +230,8 @@ class Connection(asyncio.Protocol):
             self._interim += 1
             if self._interim > MOST_INTERIM:
                 raise Broken("interim responses without end")
+            if status == EARLY_HINTS and (links := [value for name, value in self._fields if name == b"link"]):
+                self._hints.append(links)
             self._fields, self._head_bytes = [], 0
             return
         codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
@@ -217,11 +239,13 @@ class Connection(asyncio.Protocol):
             raise Broken("a transfer coding other than chunked")
         self._framed = bool(codings) or any(name == b"content-length" for name, _ in self._fields)
         self._keep = self._parser.should_keep_alive()
+        self._announced = announced(self._fields) if codings else frozenset()
         self._head = Head(status, self._fields)
         if self._bodiless:
             self._complete = True
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0  # what comes without a body after it is trailers
         if self._bodiless:
             self._surplus = True
         elif self._head is not None:
