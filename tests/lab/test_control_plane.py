@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -87,3 +90,21 @@ def test_a_killed_supervisord_comes_back_in_its_own_unit(host: Guest) -> None:
     assert control == [str(main_pid(host))], "the control plane's unit holds the control plane and nothing else"
     with Viewer(host.http_port, "/stream/door") as viewer:
         viewer.wait_for(10, within=60)
+
+
+def test_requests_are_found_in_the_journal(host: Guest) -> None:
+    """By fields, each a member of the access log's line."""
+    settled(host)
+    path = "/v1/devices/nobody"
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"http://127.0.0.1:{host.http_port}{path}?token=hidden", timeout=60)
+    query = f"journalctl -o json --output-fields=MESSAGE,PRIORITY,VIDOPS_QUERY,VIDOPS_ROUTE VIDOPS_PATH={path}"
+
+    def entry() -> dict[str, str] | None:
+        lines = host.run(f"{query} VIDOPS_STATUS=404 _SYSTEMD_UNIT=vidops-data.service").splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+    found = eventually("an entry", entry, within=60)
+    assert found["MESSAGE"].startswith(f"GET {path} 404 ")
+    assert (found["PRIORITY"], found["VIDOPS_QUERY"]) == ("6", "token=***")
+    assert found["VIDOPS_ROUTE"] == "/v1/devices/**"

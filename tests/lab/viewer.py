@@ -47,13 +47,16 @@ def parts(stream: BufferedIOBase, boundary: bytes) -> Iterator[bytes]:
 
 
 class Viewer:
-    """Watches one stream in a thread, from `with` to its end. `frames` grows; `ended` says why it no longer does."""
+    """Watches one stream in a thread, from `with` to its end. `frames` grows; `ended` says why it no longer does.
 
-    def __init__(self, port: int, path: str) -> None:
+    `silence`: seconds without a byte after which it gives up.
+    """
+
+    def __init__(self, port: int, path: str, *, silence: float = SILENCE_SECONDS) -> None:
         self.frames: list[Frame] = []
         self.ended = ""
         self._closing = False
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SILENCE_SECONDS)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=silence)
         self._path = path
         # Kept here: http.client hands it over to the response and forgets it.
         self._socket: socket.socket | None = None

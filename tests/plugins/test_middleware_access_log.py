@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from tests.gateway.client import Client, Viewer, get
 from tests.gateway.stage import Stage
 from tests.gateway.world import JPEG, World, route, until
+from vidops_plugins.middleware import journal
 from vidops_plugins.middleware.access_log import redacted
 
 
@@ -80,6 +84,61 @@ async def test_a_client_that_leaves_is_told_from_one_that_was_answered(world: Wo
         await until(lambda: "asked it" in stage.events, "the request")
     await until(lambda: lines(world), "the line of the request")
     assert lines(world)[0]["end"] == "cancelled"
+
+
+@pytest.fixture
+def journald(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[socket.socket]:
+    """What journald's socket gets."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as it:
+        it.bind(str(tmp_path / "journal"))
+        it.settimeout(5)
+        monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "journal"))
+        yield it
+
+
+JOURNAL = {"type": "access_log", "options": {"to": "journal"}}
+
+
+async def test_the_journal_gets_fields(world: World, journald: socket.socket) -> None:
+    await world.start([route("/**", "respond", chain=[JOURNAL], status=503)])
+    await get(world.port, "/x?token=abc", headers="User-Agent: a tester\r\n")
+    entry = journald.recv(65536).decode().splitlines()
+    assert entry[1:3] == ["PRIORITY=4", "SYSLOG_IDENTIFIER=vidops-gateway"]
+    assert entry[0].startswith("MESSAGE=GET /x 503 0.")
+    assert {"VIDOPS_STATUS=503", "VIDOPS_ROUTE=/**", "VIDOPS_QUERY=token=***", "VIDOPS_USER_AGENT=a tester"} <= set(
+        entry
+    )
+    assert lines(world) == []
+
+
+@pytest.mark.parametrize("trouble", ["it is gone", "it is full"])
+async def test_what_the_journal_does_not_take_is_in_the_log(
+    world: World, journald: socket.socket, trouble: str
+) -> None:
+    if trouble == "it is gone":
+        journald.close()
+    await world.start([route("/**", "respond", chain=[JOURNAL])])
+    async with await Client.connect(world.port) as client:
+        for _ in range(1000):
+            await client.get("/")
+            if lines(world):
+                break
+    assert lines(world)[0]["status"] == 200
+
+
+@given(st.text(max_size=300))
+def test_a_value_cannot_make_another_field(value: str) -> None:
+    data = journal._field("NAME", value)
+    head, _, rest = data.partition(b"\n")
+    if head == b"NAME":
+        size = int.from_bytes(rest[:8], "little")
+        assert (rest[8 : 8 + size].decode(errors="replace"), rest[8 + size :]) == (_said(value), b"\n")
+    else:
+        assert (head, rest) == (b"NAME=" + _said(value).encode(), b"")
+
+
+def _said(value: str) -> str:
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 @pytest.mark.parametrize(

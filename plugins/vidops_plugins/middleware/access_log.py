@@ -6,8 +6,8 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,9 @@ from vidops.api import (
     direct_of,
     header,
 )
+from vidops_plugins.middleware.journal import INFO, WARNING, Journal
 
+Write = Callable[[Mapping[str, Any]], None]
 FAILED = 500
 _MAX_TEXT = 500
 _SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session")
@@ -34,12 +36,20 @@ class AccessLog(Options):
 
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Which part of the requests is written: 0.1 is one in ten. What failed (500 and more) always is."""
+    to: Literal["log", "journal"] = "log"
+    """`log`: lines of JSON, where `vidops logs` finds them. `journal`: systemd's journal, each member a field
+    (`journalctl VIDOPS_STATUS=503`); what the journal does not take is written to the log."""
     redact: tuple[str, ...] = Field(default=())
     """More query fields whose values are not written; those that look like secrets never are."""
 
 
 def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     words = (*_SECRET_WORDS, *(name.lower() for name in options.redact))
+    write = context.log
+    if options.to == "journal":
+        journal = Journal()
+        context.stopped.append(journal.close)
+        write = _to_journal(journal, context.log)
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def logged(scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +69,7 @@ def build(options: AccessLog, context: GatewayContext) -> Callable[[ASGIApp], AS
                 seconds = time.monotonic() - began
                 # No secret hangs on it.
                 if count.status >= FAILED or options.sample >= 1 or random.random() < options.sample:  # noqa: S311
-                    context.log(_record(scope, count, seconds=seconds, end=end, route=context.route, words=words))
+                    write(_record(scope, count, seconds=seconds, end=end, route=context.route, words=words))
 
         return logged
 
@@ -72,6 +82,16 @@ def answered(error: Exception) -> int:
         return 503
     status = getattr(error, "status", 500)
     return status if isinstance(status, int) else 500
+
+
+def _to_journal(journal: Journal, otherwise: Write) -> Write:
+    def write(record: Mapping[str, Any]) -> None:
+        failed = record["status"] >= FAILED
+        message = f"{record['method']} {record['path']} {record['status']} {record['seconds']:.3f}s"
+        if not journal.write(message, WARNING if failed else INFO, record):
+            otherwise(record)
+
+    return write
 
 
 class _Count:
