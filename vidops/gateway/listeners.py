@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vidops.errors import PermanentError
-from vidops.gateway.binds import Bind, address_of, open_sockets
+from vidops.gateway.binds import BACKLOG, Bind, address_of, open_sockets
 from vidops.gateway.tls import Certificate
 from vidops.gateway.wire import Accept, wires
 
@@ -35,6 +35,7 @@ class _Listener:
                 await asyncio.get_running_loop().create_server(
                     wires(accept),
                     sock=sock.dup(),
+                    backlog=BACKLOG,  # or asyncio's hundred takes its place
                     ssl=certificate.context if certificate else None,
                     ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if certificate else None,
                 )

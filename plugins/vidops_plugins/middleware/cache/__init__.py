@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vidops.api import ASGIApp, GatewayContext, Options, PositiveDuration, Receive, Scope, Send, Size
-from vidops_plugins.middleware.cache.store import Store
 
 
 class Cache(Options):
@@ -23,8 +22,9 @@ class Cache(Options):
 
 
 def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
-    # hishel is imported with the first route that has a cache.
+    # hishel, and redis with it, are imported with the first route that has a cache.
     from vidops_plugins.middleware.cache.exchange import Exchange
+    from vidops_plugins.middleware.cache.store import Store
 
     store = Store(options.max_size)
 

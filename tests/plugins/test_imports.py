@@ -1,0 +1,19 @@
+"""Every gateway and every command pays for what plugins import: what one type alone needs is loaded where it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("authlib", "cryptography", "hishel", "joserfc", "psutil", "quart", "redis", "boto3", "botocore")
+PROGRAM = f"""
+import sys
+from vidops.runtime.plugins import load_catalogue
+assert load_catalogue(()).middleware["cache"]
+print(*sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+
+
+def test_knowing_all_types_loads_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []
