@@ -1,4 +1,4 @@
-"""A proxy against Caddy with `reverse_proxy` alone, in one run. Prints; run with `-m bench`."""
+"""A proxy and a server of files against Caddy with `reverse_proxy` and `file_server` alone, in one run. Prints."""
 
 from __future__ import annotations
 
@@ -48,13 +48,22 @@ def peers(vidops_host: object, tmp_path: Path) -> Iterator[dict[str, tuple[int, 
     upstream, ours, theirs = free_port(), free_port(), free_port()
     backend = subprocess.Popen([sys.executable, "-c", UPSTREAM, str(upstream)])
     config = tmp_path / "Caddyfile"
-    config.write_text(f"{{\n admin off\n auto_https off\n}}\n:{theirs} {{\n reverse_proxy 127.0.0.1:{upstream}\n}}\n")
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "one").write_bytes(os.urandom(1_000_000))
+    config.write_text(
+        f"{{\n admin off\n auto_https off\n}}\n:{theirs} {{\n"
+        f" handle_path /files/* {{\n root * {files}\n file_server\n }}\n"
+        f" handle {{\n reverse_proxy 127.0.0.1:{upstream}\n }}\n}}\n"
+    )
     words = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     caddy = subprocess.Popen(words, env={**os.environ, "GOMAXPROCS": "1"}, stderr=subprocess.DEVNULL)
     host: Host = vidops_host(  # type: ignore[operator]
         "apiVersion: vidops/v1\ngateways:\n  main:\n"
         f"    bind: 127.0.0.1:{ours}\n"
-        f'    routes: [{{path: /**, handler: {{type: proxy, upstreams: ["http://127.0.0.1:{upstream}"]}}}}]\n'
+        "    routes:\n"
+        f"      - {{path: /files/**, handler: {{type: static, root: {files}}}}}\n"
+        f'      - {{path: /**, handler: {{type: proxy, upstreams: ["http://127.0.0.1:{upstream}"]}}}}\n'
     )
     host.healthy()
     try:
@@ -78,7 +87,10 @@ async def load(port: int, path: str, count: int, connections: int) -> float:
     return count / (time.monotonic() - began)
 
 
-@pytest.mark.parametrize(("path", "count", "connections", "least"), [("/small", 4000, 8, 0.05), ("/big", 40, 4, 0.5)])
+@pytest.mark.parametrize(
+    ("path", "count", "connections", "least"),
+    [("/small", 4000, 8, 0.05), ("/big", 40, 4, 0.5), ("/files/one", 400, 4, 0.5)],
+)
 def test_against_caddy(
     peers: dict[str, tuple[int, int]], path: str, count: int, connections: int, least: float
 ) -> None:

@@ -1,4 +1,4 @@
-"""Every gateway and every command pays for what plugins import: what one type alone needs is loaded where it is used."""
+"""Every gateway and every command pays for what plugins import: what one type alone needs comes with its first use."""
 
 from __future__ import annotations
 

@@ -15,14 +15,17 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from vidops_plugins.handlers.portion import Portion
 from vidops_plugins.handlers.proxy.heads import announced
 
 HEAD_LIMIT = 64 * 1024
 MOST_FIELDS = 200
 MOST_INTERIM = 10
 EARLY_HINTS = 103
-HIGH, LOW = 256 * 1024, 64 * 1024
+HIGH, LOW = 64 * 1024, 16 * 1024
 """Bytes of a body that wait for the client: above the first nothing more is read, below the second it goes on."""
+_BUFFER = memoryview(bytearray(256 * 1024))
+"""What any of the connections reads into: what a read brings is dealt with before the next one."""
 
 
 class Broken(Exception):
@@ -44,7 +47,7 @@ Hint = Callable[[list[bytes]], Awaitable[None]]
 """Takes the values of the `Link` fields of one 103 (RFC 8297)."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """`begin` an exchange, `write` the request, await `response()`, `read()` until it returns nothing.
 
     `trailers`: those that were announced, once the body is read. `reusable`: the exchange is over and another one may
@@ -79,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self._chunks: deque[bytes] = deque()
         self._size = 0
+        self._portion = Portion()
         self._waiter: asyncio.Future[None] | None = None
 
     # -- for whoever proxies -----------------------------------------------------------------------------------
@@ -158,14 +162,22 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER[: self._portion.size]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        waited_for = self._waiter is not None and not self._waiter.done()
+        self._received(_BUFFER[:nbytes])
+        self._portion.passed(nbytes, quickly=waited_for)
+
+    def _received(self, data: memoryview) -> None:
         if not self._busy or self._surplus:
             # Nobody asked for this: what it answers is not known, so nothing may be asked here any more.
             self._surplus = True
             self.close()
             return
         if self._raw:
-            self._add(data)
+            self._add(bytes(data))
             self._wake()
             return
         self._heard = True
@@ -176,7 +188,7 @@ class Connection(asyncio.Protocol):
                 raise Broken(f"the {'trailers' if self._head else 'head'} of its response are too large")
         except httptools.HttpParserUpgrade as switched:
             self._raw = True
-            if rest := data[switched.args[0] :]:
+            if rest := bytes(data[switched.args[0] :]):
                 self._add(rest)
         except (httptools.HttpParserError, Broken) as error:
             self._failed(error)

@@ -1,0 +1,25 @@
+"""How much of a long body is taken on at a time."""
+
+from __future__ import annotations
+
+LEAST, MOST = 16 * 1024, 256 * 1024
+_FIRST = 32 * 1024
+
+
+class Portion:
+    """`size`: bytes to take on next. Much at a time is cheap, but it is what waits in memory for a reader that is slow:
+    so it is little at first, and grows with what went through to a reader that waits for more."""
+
+    __slots__ = ("_through", "size")
+
+    def __init__(self) -> None:
+        self.size = _FIRST
+        self._through = 0
+
+    def passed(self, count: int, *, quickly: bool) -> None:
+        """`count` bytes were handed on. `quickly`: whoever reads was ready for them."""
+        self._through += count
+        if not quickly:
+            self.size = LEAST
+        elif self._through > 4 * self.size:
+            self.size = min(2 * self.size, MOST)
