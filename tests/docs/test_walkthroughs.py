@@ -14,7 +14,7 @@ import pytest
 from tests.docs.pages import ROOT, blocks
 from vidops.testing import Host, free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-stack.md"
 PLUGIN = ROOT / "docs" / "how-to" / "write-a-plugin.md"

@@ -19,7 +19,7 @@ from tests.gateway.client import Client
 from tests.gateway.process import Process
 from tests.gateway.world import route
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 IDLE = 10_000
 SLOW = 1_000

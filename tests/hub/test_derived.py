@@ -64,6 +64,7 @@ async def test_fewer_frames_are_the_cameras_own_and_cost_no_process(host: Host) 
         assert {f.sequence for f in some[1:-1]} <= {f.sequence for f in every}
 
 
+@pytest.mark.long
 async def test_smaller_pictures_are_one_process_for_all_who_want_the_same(host: Host) -> None:
     await host.camera("door", picture(host.layout, "door", rate=15))
     async with viewing(host), viewing(host, width=160) as first, viewing(host, width=161) as same:

@@ -99,6 +99,7 @@ def packet_times(path: Path) -> list[float]:
     return [float(p["pts_time"]) for p in json.loads(done.stdout)["packets"]]
 
 
+@pytest.mark.long
 async def test_every_frame_is_in_the_segments_and_what_a_kill_costs(
     inside: Inside, tmp_path: Path, numbered: Callable[[int], bytes]
 ) -> None:

@@ -107,6 +107,7 @@ def test_segments_follow_one_another_and_gaps_have_reasons(vidops_host: Start) -
     assert [bool(r["gap"]) for r in rows].count(True) == 1
 
 
+@pytest.mark.long
 def test_a_schedule_starts_and_stops(vidops_host: Start) -> None:
     # A window that opened an hour ago and closes in a few seconds, by clocks of UTC.
     ends = time.gmtime(time.time() + 12)
@@ -123,6 +124,7 @@ def test_a_schedule_starts_and_stops(vidops_host: Start) -> None:
     host.until(lambda: host.health("capture/other") == "Healthy", what="it records always now")
 
 
+@pytest.mark.long
 def test_retention_is_live_and_keeps_what_is_kept(vidops_host: Start) -> None:
     host = vidops_host(STACK.format(policy="retention: {max_age: 1h}"))
     oldest = host.until(lambda: finished(host, "other"), what="a finished segment")[-1]["path"]
@@ -174,6 +176,7 @@ captures:
 """
 
 
+@pytest.mark.long
 def test_encoded_recordings_are_what_was_asked_for(vidops_host: Start) -> None:
     host = vidops_host(MANY_WAYS)
     for name, size in (("turned", (180, 320)), ("stream", (320, 180)), ("dated", (320, 180))):
@@ -224,6 +227,7 @@ captures:
 """
 
 
+@pytest.mark.long
 def test_stills_and_timelapse(vidops_host: Start) -> None:
     host = vidops_host(PACED)
     host.healthy()

@@ -155,6 +155,7 @@ gateways:
 """
 
 
+@pytest.mark.long
 def test_a_viewer_keeps_its_connection_when_its_source_is_killed(
     vidops_host: Callable[..., Host], capsys: pytest.CaptureFixture[str]
 ) -> None:

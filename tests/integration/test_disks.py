@@ -16,7 +16,7 @@ import pytest
 from tests.integration.viewer import Viewer
 from vidops.testing import Host, free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 Start = Callable[..., Host]
 MIB = 1024 * 1024
@@ -93,7 +93,6 @@ def state(host: Host, capture: str) -> tuple[str, str]:
     return row["health"], row["reason"]
 
 
-@pytest.mark.long
 @pytest.mark.timeout(FULL_FOR + 180)
 def test_retention_makes_room_for_the_newest(disk_of: Callable[..., tuple[Host, Disk, int]]) -> None:
     host, disk, _ = disk_of(64 * MIB, more=", retention: {min_free: 12MiB}")

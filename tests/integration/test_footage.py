@@ -129,6 +129,7 @@ def _iso(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment)) + f".{int(moment % 1 * 1000):03}"
 
 
+@pytest.mark.long
 def test_export_is_the_span_that_was_asked_for(host_and_web: tuple[Host, Web]) -> None:
     host, web = host_and_web
     assert host.cli("capture", "start", "plain").returncode == 0

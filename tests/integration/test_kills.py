@@ -22,7 +22,7 @@ from vidops.testing import Host
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 KILLS = 200
-CAMERAS = 4
+CAMERAS = 6
 FPS = 5
 REST = 12.0
 """Seconds in which nothing is killed twice: what falls over again and again is answered with pauses, on purpose."""

@@ -140,6 +140,7 @@ def test_what_is_killed_comes_back(vidops_host: Start, name: str) -> None:
     host.healthy()
 
 
+@pytest.mark.long
 def test_a_recorder_that_lives_and_records_nothing_is_replaced(vidops_host: Start) -> None:
     host = vidops_host(STACK)
     host.healthy()
@@ -149,6 +150,7 @@ def test_a_recorder_that_lives_and_records_nothing_is_replaced(vidops_host: Star
     host.healthy()
 
 
+@pytest.mark.long
 def test_a_source_that_lives_and_delivers_nothing_is_replaced(vidops_host: Start) -> None:
     host = vidops_host(STACK)
     host.healthy()
@@ -221,6 +223,7 @@ def test_a_busy_port_is_named_with_its_holder_and_served_once_it_is_free(vidops_
     host.healthy(timeout=60)
 
 
+@pytest.mark.long
 def test_a_gateway_that_hangs_is_ended_and_started_again(vidops_host: Start) -> None:
     route = "{path: /livez, handler: {type: health}}"
     host = vidops_host(STACK + f'gateways: {{main: {{bind: "127.0.0.1:{free_port()}", routes: [{route}]}}}}\n')

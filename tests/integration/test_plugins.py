@@ -35,6 +35,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_a_third_partys_own_test_passes(acme: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(acme), os.environ.get("PYTHONPATH"))))}
     result = subprocess.run(

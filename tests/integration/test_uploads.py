@@ -160,6 +160,7 @@ uploads:
 """
 
 
+@pytest.mark.long
 def test_recordings_arrive_through_outages_and_kills(vidops_host: Callable[..., Host], bucket: Bucket) -> None:
     host = vidops_host(STACK.format(url=bucket.url), env={"KEY_ID": "id", "KEY": "s3cret"})
     host.until(bucket.names, timeout=40, what="something in the bucket")

@@ -41,6 +41,7 @@ def berlin() -> Iterator[None]:
     time.tzset()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("berlin")
 def test_a_day_is_complete_contiguous_and_retained_to_the_minute(layout: Layout, tmp_path: Path) -> None:
     sample = tmp_path / "minute.mp4"
