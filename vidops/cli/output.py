@@ -56,7 +56,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         made.add_column(column, overflow="fold", no_wrap=column not in ("MESSAGE", "ERROR", "REGISTERS"))
     for row in rows:
         made.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    width = None if sys.stdout.isatty() else 200
+    # A pipe gets a line for each row, however long: what reads it is grep.
+    width = None if sys.stdout.isatty() else 10_000
     Console(no_color=not colour(), width=width, highlight=False).print(made)
 
 
