@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,7 +149,14 @@ def test_no_match_says_what_was_looked_for_and_what_is_there() -> None:
     build = v4l2_build(FRONT, match={"serial": "SN9", "driver": "uvcvideo"})
     assert build.program is None
     assert build.missing == ("no device with serial SN9, driver uvcvideo; there is /dev/video0 (Acme C1, serial SN1)")
-    assert v4l2_build(match={"name": "Acme*"}).missing == "no device with name Acme*; there is no camera at all"
+    none = "no device with serial SN9; there is no camera at all"
+    assert v4l2_build(match={"serial": "SN9"}).missing == none
+    # What carries no pictures is no help.
+    assert v4l2_build(replace(FRONT, role="metadata"), match={"serial": "SN9"}).missing == none
+    many = [replace(FRONT, device_path=f"/dev/video{n}", serial=f"SN1{n}") for n in range(16)]
+    assert v4l2_build(*many, match={"serial": "SN9"}).missing.endswith(
+        "/dev/video3 (Acme C1, serial SN13), 12 more (`vidops devices` tells why not)"
+    )
 
 
 def test_of_several_the_first_by_port_is_taken_and_it_is_said() -> None:

@@ -47,7 +47,8 @@ class Observer:
     states: dict[str, ProcessState] = field(default_factory=dict)
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
-    past: deque[tuple[float, Ref, Status]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    past: deque[tuple[float, Ref, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Since when, what, and the reason that it does not work; empty where it does."""
     """Changes of health or reason, with their Unix times, oldest first."""
 
     def heard(self, event: ProcessEvent) -> None:
@@ -81,7 +82,7 @@ class Observer:
         for ref, status in found.items():
             before = self.statuses.get(ref, UNKNOWN)
             if (before.health, before.reason) != (status.health, status.reason):
-                self.past.append((now, ref, status))
+                self.past.append((now, ref, "" if status.health is Health.HEALTHY else status.reason))
                 self.turned(ref, before, status)
         self.statuses = found
         self.progress = {ref: p for ref, p in self.progress.items() if ref in found}
@@ -92,11 +93,11 @@ class Observer:
         was not seen. That it was starting again is the reason only where there is no other."""
         spans: dict[str, float] = {}
         reason, since = "", begin
-        for moment, whose, status in (*self.past, (end, ref, UNKNOWN)):
+        for moment, whose, then in (*self.past, (end, ref, "")):
             if whose == ref:
                 if reason and moment > begin:
                     spans[reason] = spans.get(reason, 0.0) + min(moment, end) - max(since, begin)
-                reason, since = "" if status.health is Health.HEALTHY else status.reason, moment
+                reason, since = then, moment
         return max(spans, key=lambda r: (r not in ON_ITS_WAY, spans[r])) if spans else ""
 
     def _seen(self, resource: Resource, cameras: Mapping[str, Mapping[str, Any]]) -> Seen:

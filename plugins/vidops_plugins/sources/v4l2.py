@@ -19,6 +19,8 @@ COMPRESSED = ("mjpeg",)
 """Formats that are JPEG already and pass through untouched."""
 VIDEO = ("h264", "hevc")
 """Formats that pass through to recordings and to viewers that take them; JPEGs are made when somebody wants them."""
+MOST_NAMED = 4
+"""Cameras that a message of a missing one names."""
 NOT_TOLD = ("udev", "modes")
 """Facts that are too long to be told with every state."""
 TEMPLATE = {"serial": "serial", "id_path": "id_path", "usb": "usb_id", "name": "device_name", "bus_info": "bus_info"}
@@ -131,11 +133,12 @@ def _find(options: V4L2, context: SourceContext) -> list[DeviceFacts]:
 
 
 def _missing(options: V4L2, context: SourceContext) -> str:
-    there = ", ".join(
-        f"{d.device_path} ({d.device_name or '?'}{', serial ' + d.serial if d.serial else ''})" for d in context.devices
-    )
+    cameras = [d for d in context.devices if d.role == "camera"]
+    there = [f"{d.device_path} ({d.device_name or '?'}{', serial ' + d.serial if d.serial else ''})" for d in cameras]
+    if len(there) > MOST_NAMED:
+        there[MOST_NAMED:] = [f"{len(there) - MOST_NAMED} more (`vidops devices` tells why not)"]
     wanted = describe(options.match) if options.match else options.path
-    return f"no device with {wanted}; there is {there or 'no camera at all'}"
+    return f"no device with {wanted}; there is {', '.join(there) or 'no camera at all'}"
 
 
 def _program(options: V4L2, path: str, context: SourceContext) -> Program:
