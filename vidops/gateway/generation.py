@@ -62,7 +62,7 @@ async def next_generation(document: Document, previous: Generation | None, servi
     fresh: list[Route] = []
     try:
         for index, spec in enumerate(document.spec.routes):
-            key = fingerprint(spec.model_dump(mode="json"))
+            key = _key(spec)
             if key in routes:
                 continue
             where = f"routes[{index}] ({spec.path})"
@@ -91,6 +91,10 @@ def described(services: Services) -> list[RouteInfo]:
     return found
 
 
+def _key(spec: RouteSpec) -> str:
+    return fingerprint(spec.model_dump(mode="json"))
+
+
 async def _start(route: Route, where: str) -> None:
     try:
         await route.start()
@@ -116,6 +120,8 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             base_dir=spec.base_dir,
             metrics=services.metrics,
             routes=lambda: described(services),
+            key=key,
+            keys=lambda: [_key(spec) for document in services.in_force for spec in document.spec.routes],
             version=__version__,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)

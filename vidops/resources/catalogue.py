@@ -310,6 +310,10 @@ class GatewayContext:
     """The stack file's directory, which relative paths in options start from."""
     routes: Callable[[], Sequence[RouteInfo]] = tuple
     """All routes of the gateway that are in force, in the file's order."""
+    key: str = ""
+    """Names the route with all its options: another one where anything of it was changed."""
+    keys: Callable[[], Sequence[str]] = tuple
+    """Those of all routes that are in force."""
     version: str = ""
     """Of vidops."""
     tenants: Callable[[str], TenantDirectory] = _no_directory

@@ -86,6 +86,10 @@ class Layout:
     def database(self) -> str:
         return f"{self.state_dir}/state.db"
 
+    def cache_folder(self, gateway: str) -> str:
+        """Files of what a gateway's routes keep to answer again, each named by its route's key."""
+        return f"{self.state_dir}/cache/{gateway}"
+
     def spool(self, capture: str) -> str:
         """Where a capture's unfinished segments grow, on the same file system as the finished ones."""
         return f"{self.data_dir}/.spool/{capture}"

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vidops.api import ASGIApp, GatewayContext, Options, PositiveDuration, Receive, Scope, Send, Size
 
+if TYPE_CHECKING:
+    from vidops_plugins.middleware.cache.disk import Disk
+
 
 class Cache(Options):
-    """Keeps answers in memory and uses them again, as far as they allow it (RFC 9111)."""
+    """Keeps answers and uses them again, as far as they allow it (RFC 9111)."""
 
     ttl: PositiveDuration | None = None
     """How long an answer that says nothing of its freshness is fresh. What says `no-store` or `private` never is."""
     max_size: Size = "64MiB"  # type: ignore[assignment]
-    """Of all that is kept; the least recently used goes first."""
+    """Of all that is kept in memory; the least recently used goes first."""
+    disk: Size | None = None
+    """Of all that is kept in a file of the state directory, too: it is there after a restart. Without it, none."""
     max_object: Size = "1MiB"  # type: ignore[assignment]
     """Of one answer; larger ones pass through."""
     collapse: PositiveDuration = "5s"  # type: ignore[assignment]
@@ -27,6 +33,8 @@ def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
     from vidops_plugins.middleware.cache.store import Store
 
     store = Store(options.max_size)
+    if options.disk is not None:
+        store.disk = _disk(options.disk, context)
 
     def wrap(app: ASGIApp) -> ASGIApp:
         exchange = Exchange(app, store, options, context.log)
@@ -41,3 +49,13 @@ def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
         return cached
 
     return wrap
+
+
+def _disk(limit: int, context: GatewayContext) -> Disk:
+    from vidops_plugins.middleware.cache.disk import Disk
+
+    folder = context.layout.cache_folder(context.gateway)
+    disk = Disk(f"{folder}/{context.key}.db", limit, context.log, context.keys)
+    context.started.append(disk.open)
+    context.stopped.append(disk.close)
+    return disk

@@ -14,8 +14,9 @@ from urllib.parse import urljoin, urlsplit
 
 from vidops.api import USER, ASGIApp, Message, Receive, Scope, Send, header, respond_problem, tenant_of
 from vidops_plugins.middleware.cache import rules
+from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.rules import Fields, Stored
-from vidops_plugins.middleware.cache.store import Key, Store
+from vidops_plugins.middleware.cache.store import Store
 
 if TYPE_CHECKING:
     from vidops_plugins.middleware.cache import Cache
@@ -24,6 +25,8 @@ NAME = b"vidops"
 CONDITIONS = (b"if-none-match", b"if-modified-since")
 OTHER_CONDITIONS = (b"if-match", b"if-unmodified-since", b"if-range", b"range")
 """What is asked with these passes through: it is about the upstream's own state, or about a part."""
+UNKEPT = (b"age", b"content-length", b"cache-status", b"trailer")
+"""What each answer has of its own, or not at all."""
 REFRESH_TIMEOUT = 30.0
 
 
@@ -51,6 +54,7 @@ class Exchange:
             await self._app(scope, receive, send)
             return
         key, url = key_of(scope), url_of(scope)
+        await self._store.recall(key)
         choice = rules.choose(fields, url, self._store.of(key), time.time())
         if choice.use is None and choice.check is None and await self._waited(key):
             choice = rules.choose(fields, url, self._store.of(key), time.time())
@@ -244,7 +248,7 @@ class _Passing:
 
     def _stored(self, status: int, fields: Fields, body: bytes, lifetime: float, now: float) -> Stored:
         age = rules.initial_age(fields, now - self._begun, now)
-        kept = [(n, v) for n, v in fields if n not in (b"age", b"content-length", b"cache-status")]
+        kept = [(n, v) for n, v in fields if n not in UNKEPT]
         return Stored(status, kept, body, rules.varied(fields, self._request) or {}, now, age, lifetime)
 
     async def _stale_instead(self, status: int = 0) -> bool:

@@ -1,4 +1,4 @@
-"""Stored responses, least recently used going first; a bounded number of bytes in all."""
+"""Stored responses, least recently used going first; a bounded number of bytes in all, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -6,21 +6,34 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from vidops_plugins.middleware.cache.disk import Disk, Key
 from vidops_plugins.middleware.cache.rules import Fields, Stored
 
 VARIANTS = 20
 """Responses of one URL; more is a Vary on something that everybody has differently."""
 
-Key = tuple[str, ...]
-
 
 @dataclass
 class Store:
-    """By key: the variants of one URL. `limit` in bytes."""
+    """By key: the variants of one URL. `limit` in bytes of memory."""
 
     limit: int
+    disk: Disk | None = None
     size: int = 0
     _variants: OrderedDict[Key, list[Stored]] = field(default_factory=OrderedDict)
+    _recalled: set[Key] = field(default_factory=set)
+    """What the disk is being asked for, and nobody has changed since."""
+
+    async def recall(self, key: Key) -> None:
+        """Have in memory what the disk has of it."""
+        if self.disk is None or key in self._variants:
+            return
+        self._recalled.add(key)
+        found = await self.disk.of(key)
+        if key in self._recalled:
+            self._recalled.discard(key)
+            if found:
+                self._take(key, list(found))
 
     def of(self, key: Key) -> Sequence[Stored]:
         found = self._variants.get(key)
@@ -31,23 +44,26 @@ class Store:
 
     def put(self, key: Key, stored: Stored, request: Fields) -> None:
         """In the place of what would answer the same request."""
-        kept = []
-        for other in self._variants.pop(key, []):
-            if other.fits(request):
-                self.size -= other.size
-            else:
-                kept.append(other)
-        kept.append(stored)
-        self.size += stored.size
-        while len(kept) > VARIANTS:
-            self.size -= kept.pop(0).size
-        self._variants[key] = kept
+        before = self._variants.pop(key, [])
+        self.size -= sum(other.size for other in before)
+        kept = [*[other for other in before if not other.fits(request)][1 - VARIANTS :], stored]
+        self._recalled.discard(key)
+        self._take(key, kept)
+        if self.disk is not None:
+            self.disk.put(key, tuple(kept))
+
+    def _take(self, key: Key, variants: list[Stored]) -> None:
+        self._variants[key] = variants
+        self.size += sum(stored.size for stored in variants)
         while self.size > self.limit and self._variants:
             _, gone = self._variants.popitem(last=False)
             self.size -= sum(other.size for other in gone)
 
     def drop(self, key: Key) -> None:
         """All variants."""
+        self._recalled.discard(key)
+        if self.disk is not None:
+            self.disk.drop(key)
         self.size -= sum(stored.size for stored in self._variants.pop(key, []))
 
     def keys(self) -> Iterator[Key]:
