@@ -196,4 +196,4 @@ async def test_a_thousand_slow_readers_of_huge_bodies(process: Process, upstream
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*sippers, return_exceptions=True)
     assert max(sizes) < sizes[0] * 1.1 + 10, "it grows with what was sent"
-    assert (max(sizes) - before) * 1e3 / SLOW < 300, f"kilobytes for each of them, of {max(sizes):.0f} MB"
+    assert (max(sizes) - before) * 1e3 / SLOW < 350, f"kilobytes for each of them, of {max(sizes):.0f} MB"

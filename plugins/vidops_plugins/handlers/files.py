@@ -11,11 +11,11 @@ from email.utils import formatdate, parsedate_to_datetime
 from stat import S_ISREG
 
 from vidops.api import Scope, Send, header, respond
-from vidops_plugins.handlers.portion import Portion
+from vidops_plugins.handlers.portion import PROMPT, Portion
 from vidops_plugins.handlers.ranges import Range, parse_range
 
-PROMPT = 0.05
-"""Seconds within which a reader takes what it is sent, or is slow."""
+FIRST = 64 * 1024
+"""Bytes of a file that are sent at first."""
 
 
 def open_below(root: str, segments: list[str]) -> int:
@@ -98,7 +98,7 @@ def not_modified(scope: Scope, tag: bytes, modified: int) -> bool:
 
 
 async def _send_bytes(scope: Scope, send: Send, descriptor: int, part: Range) -> None:
-    position, portion = part.start, Portion()
+    position, portion = part.start, Portion(FIRST)
     while scope["method"] != "HEAD" and position <= part.end:
         data = await _read(descriptor, min(portion.size, part.end + 1 - position), position)
         if not data:
@@ -115,9 +115,8 @@ async def _send_bytes(scope: Scope, send: Send, descriptor: int, part: Range) ->
 
 async def _read(descriptor: int, count: int, position: int) -> bytes:
     """At once where the kernel has it in memory (preadv2(2)); a disk is waited for in a thread."""
-    buffer = bytearray(count)
-    # Not all of it, or an error: it would have to wait, or the file system cannot tell.
+    # Its end in memory, so is what is before it. An error: it would have to wait, or the file system cannot tell.
     with contextlib.suppress(OSError):
-        if os.preadv(descriptor, [buffer], position, os.RWF_NOWAIT) == count:
-            return bytes(buffer)
+        if os.preadv(descriptor, [bytearray(1)], position + count - 1, os.RWF_NOWAIT):
+            return os.pread(descriptor, count, position)
     return await asyncio.to_thread(os.pread, descriptor, count, position)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 LEAST, MOST = 16 * 1024, 256 * 1024
-_FIRST = 32 * 1024
+PROMPT = 0.05
+"""Seconds within which a reader takes what there is for it, or is slow."""
 
 
 class Portion:
@@ -12,8 +13,8 @@ class Portion:
 
     __slots__ = ("_through", "size")
 
-    def __init__(self) -> None:
-        self.size = _FIRST
+    def __init__(self, first: int = 2 * LEAST) -> None:
+        self.size = first
         self._through = 0
 
     def passed(self, count: int, *, quickly: bool) -> None:

@@ -9,13 +9,14 @@ beyond `HIGH` bytes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, cast
 
 import httptools
 
-from vidops_plugins.handlers.portion import Portion
+from vidops_plugins.handlers.portion import PROMPT, Portion
 from vidops_plugins.handlers.proxy.heads import announced
 
 HEAD_LIMIT = 64 * 1024
@@ -83,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._portion = Portion()
+        self._first_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
 
     # -- for whoever proxies -----------------------------------------------------------------------------------
@@ -127,6 +129,9 @@ class Connection(asyncio.BufferedProtocol):
             await self._wait()
         chunk = self._chunks.popleft()
         self._size -= len(chunk)
+        now = time.monotonic()
+        self._portion.passed(len(chunk), quickly=now - self._first_since < PROMPT)
+        self._first_since = now
         if self._paused_reading and self._size < LOW and self._transport is not None:
             self._paused_reading = False
             self._transport.resume_reading()
@@ -166,9 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         return _BUFFER[: self._portion.size]
 
     def buffer_updated(self, nbytes: int) -> None:
-        waited_for = self._waiter is not None and not self._waiter.done()
         self._received(_BUFFER[:nbytes])
-        self._portion.passed(nbytes, quickly=waited_for)
 
     def _received(self, data: memoryview) -> None:
         if not self._busy or self._surplus:
@@ -273,6 +276,8 @@ class Connection(asyncio.BufferedProtocol):
     """Whether the body's end can be told from the connection's."""
 
     def _add(self, data: bytes) -> None:
+        if not self._chunks:
+            self._first_since = time.monotonic()
         self._chunks.append(data)
         self._size += len(data)
         if self._size > HIGH and not self._paused_reading and self._transport is not None:
