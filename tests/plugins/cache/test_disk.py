@@ -131,6 +131,25 @@ async def test_a_disk_that_is_behind_is_not_waited_for(disks: Disks) -> None:
         os.close(end)
 
 
+async def test_clients_that_leave_while_the_disk_is_asked_leave_nothing(make: Make, disks: Disks) -> None:
+    world = await again(make(FRESH), disks)
+    disk, (read, write) = disks.opened[-1], os.pipe()
+    hold = asyncio.get_running_loop().run_in_executor(disk._pool, os.read, read, 1)
+    leaving = [asyncio.ensure_future(world.get(f"/{n}")) for n in range(2 * MOST_WAITING)]
+    await asyncio.sleep(0)
+    for task in leaving:
+        task.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    os.write(write, b"x")
+    await hold
+    await world.get("/a")
+    await again(world, disks)
+    assert (await world.get("/a")).hit
+    assert (disk._waiting, world.store._recalled) == (0, set())
+    for end in (read, write):
+        os.close(end)
+
+
 @pytest.mark.parametrize("damage", ["garbage", "another version", "a strange row"])
 async def test_a_file_that_is_no_use_begins_anew(make: Make, disks: Disks, damage: str) -> None:
     world = await again(make(FRESH), disks)

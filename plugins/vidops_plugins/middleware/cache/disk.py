@@ -90,15 +90,16 @@ class Disk:
             except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
                 self._failed(error)
                 return otherwise
-            finally:
-                self._count(-1)
 
         if self._over:
             over: Future[T] = Future()
             over.set_result(otherwise)
             return over
         self._count(1)
-        return self._pool.submit(guarded)
+        asked = self._pool.submit(guarded)
+        # Whether it was done, or whoever waited for it went away.
+        asked.add_done_callback(lambda _: self._count(-1))
+        return asked
 
     def _count(self, change: int) -> None:
         with self._counting:

@@ -29,11 +29,12 @@ class Store:
         if self.disk is None or key in self._variants:
             return
         self._recalled.add(key)
-        found = await self.disk.of(key)
-        if key in self._recalled:
-            self._recalled.discard(key)
-            if found:
+        try:
+            found = await self.disk.of(key)
+            if found and key in self._recalled:
                 self._take(key, list(found))
+        finally:
+            self._recalled.discard(key)
 
     def of(self, key: Key) -> Sequence[Stored]:
         found = self._variants.get(key)
