@@ -9,7 +9,7 @@ PROMPT = 0.05
 
 class Portion:
     """`size`: bytes to take on next. Much at a time is cheap, but it is what waits in memory for a reader that is slow:
-    so it is little at first, and grows with what went through to a reader that waits for more."""
+    so it is little at first, and grows with what went through to a reader that has not been slow since."""
 
     __slots__ = ("_through", "size")
 
@@ -21,6 +21,6 @@ class Portion:
         """`count` bytes were handed on. `quickly`: whoever reads was ready for them."""
         self._through += count
         if not quickly:
-            self.size = LEAST
+            self.size, self._through = LEAST, 0
         elif self._through > 4 * self.size:
             self.size = min(2 * self.size, MOST)
