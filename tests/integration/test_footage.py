@@ -108,7 +108,8 @@ def test_timeline_thumbnail_keep_and_delete(host_and_web: tuple[Host, Web]) -> N
     assert (first["end"], second["start"]) == pytest.approx((gap["start"], gap["end"]), abs=0.01)
     assert first["start"] == pytest.approx(rows[0]["start"], abs=0.01)
     # By time alone, from the middle of one to the middle of another.
-    chosen = host.cli("recordings", "--capture", "plain", "--from", _iso(rows[0]["start"] + 0.2), "-o", "json")
+    middle = (rows[0]["start"] + rows[0]["end"]) / 2
+    chosen = host.cli("recordings", "--capture", "plain", "--from", _iso(middle), "-o", "json")
     assert {r["path"] for r in json.loads(chosen.stdout)} >= {r["path"] for r in rows[:2]}
     shown = host.cli("recordings", "timeline", "--capture", "plain", "--from", "-10m").stdout
     assert "missing: NotAsked" in shown
