@@ -64,6 +64,11 @@ def host_and_web(vidops_host: Start) -> tuple[Host, Web]:
     return host, Web(port)
 
 
+def middle(row: dict[str, Any]) -> float:
+    """A moment within a file, however short: the first one ends with the first whole second."""
+    return (float(row["start"]) + float(row["end"])) / 2
+
+
 def packets(url: str) -> int:
     """Pictures that an independent player gets."""
     argv = ["ffprobe", "-v", "error", "-count_packets", "-select_streams", "v", "-show_entries"]
@@ -78,7 +83,7 @@ def test_playlists_are_played_across_segments(host_and_web: tuple[Host, Web]) ->
     for capture in ("plays", "stream"):
         host.until(lambda capture=capture: len(web.rows(capture)) >= 3, timeout=40, what=f"three files of {capture}")
         rows = web.rows(capture)[:3]
-        begin, end = rows[0]["start"] + 0.05, rows[-1]["end"] - 0.05
+        begin, end = middle(rows[0]), middle(rows[-1])
         query = f"?view=hls&capture={capture}&from={begin}&to={end}"
         status, kind, text = web.ask(query)
         assert (status, kind) == (200, "application/vnd.apple.mpegurl")
@@ -108,8 +113,7 @@ def test_timeline_thumbnail_keep_and_delete(host_and_web: tuple[Host, Web]) -> N
     assert (first["end"], second["start"]) == pytest.approx((gap["start"], gap["end"]), abs=0.01)
     assert first["start"] == pytest.approx(rows[0]["start"], abs=0.01)
     # By time alone, from the middle of one to the middle of another.
-    middle = (rows[0]["start"] + rows[0]["end"]) / 2
-    chosen = host.cli("recordings", "--capture", "plain", "--from", _iso(middle), "-o", "json")
+    chosen = host.cli("recordings", "--capture", "plain", "--from", _iso(middle(rows[0])), "-o", "json")
     assert {r["path"] for r in json.loads(chosen.stdout)} >= {r["path"] for r in rows[:2]}
     shown = host.cli("recordings", "timeline", "--capture", "plain", "--from", "-10m").stdout
     assert "missing: NotAsked" in shown
