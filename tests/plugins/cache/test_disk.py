@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.gateway import world as gateway
 from tests.gateway.client import get
 from tests.plugins.cache.origin import FRESH, Make, World
+from vidops_plugins.middleware.cache import disk as disk_module
 from vidops_plugins.middleware.cache.disk import MOST_WAITING, Disk
 from vidops_plugins.middleware.cache.rules import Stored
 
@@ -128,6 +129,23 @@ async def test_a_disk_that_is_behind_is_not_waited_for(disks: Disks) -> None:
     kept = [n for n in range(MOST_WAITING + 10) if await disk.of(("", "x", f"/{n}", ""))]
     assert kept == list(range(MOST_WAITING))
     for end in pipe:
+        os.close(end)
+
+
+async def test_a_disk_that_hangs_holds_up_no_request(make: Make, disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_module, "PATIENCE", 0.05)
+    world = await again(make(FRESH), disks)
+    read, write = os.pipe()
+    hold = asyncio.get_running_loop().run_in_executor(disks.opened[-1]._pool, os.read, read, 1)
+    async with asyncio.timeout(5):
+        assert (await world.get("/a")).body == b"answer 1"
+        assert (await world.get("/a")).hit, "memory works"
+        assert (await world.get("/b")).body == b"answer 2"
+    os.write(write, b"x")
+    await hold
+    await again(world, disks)
+    assert (await world.get("/b")).hit, "what waited is written"
+    for end in (read, write):
         os.close(end)
 
 

@@ -24,6 +24,8 @@ Key = tuple[str, ...]
 VERSION = 1
 MOST_WAITING = 64
 """Writes that wait for the disk; what comes on top is not written."""
+PATIENCE = 1.0
+"""Seconds that a request waits for the disk; then it is as if nothing were there."""
 _EVICTED_AT_ONCE = 16
 _SCHEMA = f"""
 CREATE TABLE answers (
@@ -70,7 +72,10 @@ class Disk:
         if self._names is not None:
             keep, self._names = {*self._names(), os.path.basename(self.path).partition(".")[0]}, None
             self._do(lambda: self._clean(keep), None)
-        return await asyncio.wrap_future(self._do(lambda: self._of(key), ()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.wrap_future(self._do(lambda: self._of(key), ()))
+        return ()
 
     def put(self, key: Key, variants: Sequence[Stored]) -> None:
         """In the place of all that is there of this key."""
