@@ -48,8 +48,8 @@ class Observer:
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
     past: deque[tuple[float, Ref, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """Since when, what, and the reason that it does not work; empty where it does."""
-    """Changes of health or reason, with their Unix times, oldest first."""
+    """Changes of health or reason, oldest first: Unix time, what, and the reason that it does not work from then on;
+    empty where it does."""
 
     def heard(self, event: ProcessEvent) -> None:
         """A change of a program's state."""
