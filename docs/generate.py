@@ -2,6 +2,8 @@
 
 `pages()` gives every page by its name; what is in them comes from click's commands, from the settings model and from
 the JSON Schema of stack files, so a page can be old but never wrong in its own words.
+
+Over 400 lines, since each page is a function of its own and all of them share the tables at the end.
 """
 
 from __future__ import annotations
