@@ -1,4 +1,7 @@
-"""The keeper and the index on what real recorders write, leave half done, and lose."""
+"""The keeper and the index on what real recorders write, leave half done, and lose.
+
+Over 400 lines, since all of it is about one class and starts from the same recorders.
+"""
 
 from __future__ import annotations
 
