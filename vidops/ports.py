@@ -281,7 +281,7 @@ class Recordings(Protocol):
         self, *, camera: str = "", capture: str = "", begin: float = 0.0, end: float = inf, limit: int = 100
     ) -> Sequence[Mapping[str, object]]:
         """Newest first. Each has `camera, capture, path, start, end, bytes, finished, kept, frames, codec, gap,
-        gap_reason` (see docs/reference)."""
+        gap_reason, holes` (see docs/reference)."""
 
     async def find(self, path: str) -> Mapping[str, object] | None:
         """One recording by its path, finished or growing; None where there is none."""

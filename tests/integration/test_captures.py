@@ -107,6 +107,31 @@ def test_segments_follow_one_another_and_gaps_have_reasons(vidops_host: Start) -
     assert [bool(r["gap"]) for r in rows].count(True) == 1
 
 
+def test_frames_that_are_missing_within_a_segment_are_told(vidops_host: Start) -> None:
+    """A camera that stalls and comes back, while its recorder goes on."""
+    stack = STACK.format(policy="on_demand: true").replace(
+        "cam: {source: testsrc,", "cam: {source: testsrc, stall_timeout: 1s,"
+    )
+    host = vidops_host(stack.replace('duration: 1s, path: "always', 'duration: 60s, path: "always'))
+    host.until(lambda: host.health("capture/always") == "Healthy", what="it records")
+    source, recorder = host.pid("source/cam"), host.pid("capture/always")
+    os.kill(source, signal.SIGSTOP)
+    host.until(lambda: host.pid("source/cam") not in (0, source), what="another source")
+    host.healthy()
+    assert host.pid("capture/always") == recorder
+    os.kill(recorder, signal.SIGTERM)
+    row = host.until(lambda: next(iter(finished(host, "always")), None), what="a finished segment")
+    (hole,) = row["holes"]
+    assert row["start"] < hole["start"] < hole["end"] < row["end"]
+    assert 1.0 < hole["end"] - hole["start"] < 4.0
+    assert hole["reason"].startswith("Camera"), hole
+    lines = json.loads(host.cli("recordings", "timeline", "cam", "-o", "json").stdout)
+    line = next(line for line in lines if line["capture"] == "always")
+    assert hole in line["gaps"]
+    assert line["spans"][0]["end"] == hole["start"]
+    assert line["spans"][1]["start"] == hole["end"]
+
+
 @pytest.mark.long
 def test_a_schedule_starts_and_stops(vidops_host: Start) -> None:
     # A window that opened an hour ago and closes in a few seconds, by clocks of UTC.

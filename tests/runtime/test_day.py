@@ -16,8 +16,9 @@ import pytest
 
 from vidops.resources.layout import Layout
 from vidops.resources.specs import Retention
-from vidops.runtime.index import RecordingsIndex, Wanted
+from vidops.runtime.index import Hole, RecordingsIndex, Wanted
 from vidops.runtime.keeper import Keeper
+from vidops.runtime.playlist import timeline
 from vidops.runtime.segments import CaptureFiles
 
 pytestmark = pytest.mark.integration
@@ -109,6 +110,41 @@ def test_a_last_segment_of_one_frame_lasts_as_long_as_its_frame(layout: Layout, 
     keeper.close()
     assert (last.frames, last.start) == (1, pytest.approx(before.end, abs=0.011))
     assert last.end - last.start == pytest.approx(1 / FPS, abs=0.001)
+
+
+def test_what_is_missing_within_a_segment_is_told_and_noted(layout: Layout) -> None:
+    """Frames 5 to 14 of 25, at 5 a second: two seconds without a picture, of which somebody knew why."""
+    capture = CaptureFiles("all", "cam", layout.spool("all"), ".mkv", "%s")
+    os.makedirs(capture.spool)
+    path = f"{capture.spool}/{BEGIN}-zzzzz_1.mkv"
+    source = ["-f", "lavfi", "-i", f"testsrc=size=64x48:rate={FPS}", "-vf", "select='not(between(n,5,14))'"]
+    frames = ["-fps_mode", "passthrough", "-frames:v", "15", "-c:v", "mjpeg"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, *frames, path], check=True)
+    os.utime(path, (BEGIN + 5,) * 2)
+    asked: list[tuple[str, float, float]] = []
+
+    def why(name: str, begin: float, end: float) -> str:
+        asked.append((name, begin, end))
+        return "CameraStalled"
+
+    keeper = Keeper(layout, why)
+    (recording,) = keeper.sweep([capture]).finished
+    assert recording.holes == (Hole(BEGIN + 1.0, BEGIN + 3.0, "CameraStalled"),)
+    assert asked == [("all", pytest.approx(BEGIN + 1.0), pytest.approx(BEGIN + 3.0))]
+    # The index says it after a new start, and one that is made anew from the file's own notes.
+    for lost in (False, True):
+        keeper.close()
+        if lost:
+            os.unlink(layout.recordings_index)
+        keeper = Keeper(layout)
+        keeper.reconcile([capture])
+        index = RecordingsIndex(layout)
+        assert index.newest() == [recording]
+        index.close()
+    keeper.close()
+    (line,) = timeline([recording])
+    assert line["spans"] == [{"start": BEGIN, "end": BEGIN + 1.0}, {"start": BEGIN + 3.0, "end": BEGIN + 5.0}]
+    assert line["gaps"] == [{"start": BEGIN + 1.0, "end": BEGIN + 3.0, "reason": "CameraStalled"}]
 
 
 @pytest.mark.usefixtures("berlin")

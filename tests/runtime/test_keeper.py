@@ -378,7 +378,8 @@ def test_the_newest_come_first_by_camera_and_limit(layout: Layout) -> None:
     assert reader.list_now(Wanted(limit=-5)) == []
     assert reader.list_now(Wanted(limit=1))[0] == {
         "path": "9.jpg", "camera": "cam-1", "capture": "c", "start": 9.0, "end": 10.0, "bytes": 10,
-        "reason": "complete", "kept": False, "frames": 0, "codec": "", "gap": 0.0, "gap_reason": "", "finished": True,
+        "reason": "complete", "kept": False, "frames": 0, "codec": "", "gap": 0.0, "gap_reason": "", "holes": (),
+            "finished": True,
     }  # fmt: skip
     index.close()
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidops.runtime.keeper import NUDGE, continued, least_gap
-from vidops.runtime.media import Media, inspect
+from vidops.runtime.keeper import NUDGE, continued
+from vidops.runtime.media import MOST_HOLES, Media, inspect, least_gap
 
 FRAGMENTED = ("-movflags", "+empty_moov+default_base_moof")
 SOUND = ("-f", "lavfi", "-i", "sine", "-t", "3")
@@ -52,6 +52,37 @@ def test_as_a_prober_says(folder: Path, file: str) -> None:
     assert found is not None
     assert (found.frames, found.codec) == (int(stream["nb_read_packets"]), stream["codec_name"])
     assert found.duration == pytest.approx(3.0, abs=0.01)
+    assert found.holes == ()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("file", [name for name in FILES if not name.startswith("sound")])
+def test_where_frames_are_missing(file: str, tmp_path: Path) -> None:
+    source = ("-f", "lavfi", "-i", "testsrc=size=160x120:rate=15:duration=4", "-fps_mode", "passthrough")
+    # Two frames are no hole yet; six and fifteen are.
+    left_out = ("-vf", "select='not(between(n,4,5)+between(n,15,20)+between(n,30,44))'")
+    subprocess.run(["ffmpeg", "-v", "error", *source, *left_out, *FILES[file], str(tmp_path / file)], check=True)
+    found = inspect(str(tmp_path / file))
+    assert found is not None
+    assert found.frames == 37
+    assert found.duration == pytest.approx(4.0, abs=0.01)
+    assert found.holes == (pytest.approx((1.0, 1.4), abs=0.003), pytest.approx((2.0, 3.0), abs=0.003))
+
+
+@pytest.mark.integration
+def test_of_many_holes_the_longest(tmp_path: Path) -> None:
+    """Each is 0.3 s long, every tenth of them 0.6."""
+    kept = "not(between(mod(n,20),10,12))*not(between(mod(n,200),13,15))"
+    source = ("-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=80", "-fps_mode", "passthrough")
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *source, "-vf", f"select='{kept}'", "-c:v", "mjpeg", str(tmp_path / "x.mkv")],
+        check=True,
+    )
+    found = inspect(str(tmp_path / "x.mkv"))
+    assert found is not None
+    assert len(found.holes) == MOST_HOLES
+    assert [after - before > 0.5 for before, after in found.holes].count(True) == 4
+    assert list(found.holes) == sorted(found.holes)
 
 
 @pytest.mark.integration

@@ -57,14 +57,26 @@ MIGRATIONS = (
         PRIMARY KEY (path, upload)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE recordings ADD COLUMN holes TEXT NOT NULL DEFAULT '[]';
+    """,
 )
-_COLUMNS = "path, camera, capture, start, end, bytes, reason, kept, frames, codec, gap, gap_reason"
-_INSERT = f"INTO recordings ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
+_COLUMNS = "path, camera, capture, start, end, bytes, reason, kept, frames, codec, gap, gap_reason, holes"
+_INSERT = f"INTO recordings ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"
 _ALWAYS_NOTED = ("camera", "capture", "start", "end", "reason")
-_NOTED = (*_ALWAYS_NOTED, "kept", "frames", "codec", "gap", "gap_reason")
+_NOTED = (*_ALWAYS_NOTED, "kept", "frames", "codec", "gap", "gap_reason", "holes")
 MAX_TIME = 1e12
 _DEPTH = 16
 _BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """What is missing within a file. Unix seconds."""
+
+    start: float
+    end: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,7 @@ class Recording:
     """A finished segment. `path`: relative to the data directory; `start`, `end`: Unix seconds.
 
     `kept`: retention leaves it alone. `frames` 0 and `codec` empty: unknown. `gap`: seconds before it of which the
-    capture has nothing, though it had something earlier; `gap_reason`: why.
+    capture has nothing, though it had something earlier; `gap_reason`: why. `holes`: what is missing within it.
     """
 
     path: str
@@ -87,6 +99,7 @@ class Recording:
     codec: str = ""
     gap: float = 0.0
     gap_reason: str = ""
+    holes: tuple[Hole, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "finished": True}
@@ -264,20 +277,28 @@ def by_path(read: Callable[..., Any], path: str) -> list[Recording]:
 
 
 def _recording(row: Sequence[Any]) -> Recording:
-    recording = Recording(*row)
-    return replace(recording, kept=bool(recording.kept))  # SQLite has no booleans
+    *values, holes = row
+    recording = Recording(*values)
+    # SQLite has no booleans and no lists.
+    return replace(recording, kept=bool(recording.kept), holes=_told(json.loads(holes)))
+
+
+def _told(holes: Any) -> tuple[Hole, ...]:
+    """Holes as they are written. Raises `ValueError`, `TypeError` for what is none."""
+    return tuple(Hole(float(start), float(end), str(reason)) for start, end, reason in holes)
 
 
 def note(path: str, recording: Recording) -> None:
     """Write what is known of a recording onto its file; file systems without notes go without."""
-    known = asdict(recording)
+    known = {**asdict(recording), "holes": list(map(astuple, recording.holes))}
     kept = {name: known[name] for name in _NOTED if known[name] or name in _ALWAYS_NOTED}
     with contextlib.suppress(OSError):
         os.setxattr(path, ATTRIBUTE, json.dumps(kept).encode())
 
 
 def _row(recording: Recording) -> tuple[Any, ...]:
-    return astuple(recording)
+    *values, holes = astuple(recording)
+    return (*values, json.dumps(holes))
 
 
 def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Recording:
@@ -298,6 +319,7 @@ def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Re
             str(kept.get("codec", "")),
             float(kept.get("gap", 0)),
             str(kept.get("gap_reason", "")),
+            _told(kept.get("holes", ())),
         )
     except (OSError, ValueError, LookupError, TypeError):
         # None, or not ours.

@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import pairwise
 
 from vidops.runtime.media_ts import CLOCK, TransportStream
@@ -20,6 +21,9 @@ MOST_ELEMENTS = 300_000
 """Heads that are read of one file: three hours at 30 frames a second in Matroska, days in MP4."""
 MOST_FRAMES = 10_000_000
 """Four days at 30 a second."""
+LEAST_GAP = 0.1
+"""Seconds; less than that lies between two frames."""
+MOST_HOLES = 32
 _HEAD = 64
 _LARGEST_TABLE = 4 * 1024 * 1024
 _MP4_CODECS = {b"avc1": "h264", b"avc3": "h264", b"hvc1": "hevc", b"hev1": "hevc", b"mp4v": "mjpeg", b"jpeg": "mjpeg"}
@@ -29,12 +33,19 @@ _MKV_CODECS = {b"V_MJPEG": "mjpeg", b"V_MPEG4/ISO/AVC": "h264", b"V_MPEGH/ISO/HE
 @dataclass(frozen=True, slots=True)
 class Media:
     """Of a file's first video track. `duration`: seconds from its first frame to the end of its last; `interval`:
-    seconds from one frame to the next, as most are apart."""
+    seconds from one frame to the next, as most are apart. `holes`: from and to when frames are missing, in seconds from
+    the first frame; of too many, the longest `MOST_HOLES`."""
 
     frames: int
     duration: float
     codec: str
     interval: float = 0.0
+    holes: tuple[tuple[float, float], ...] = ()
+
+
+def least_gap(interval: float) -> float:
+    """Seconds from which on something is missing between two frames that should be `interval` apart."""
+    return LEAST_GAP + 1.5 * interval
 
 
 class _GaveUpError(Exception):
@@ -77,7 +88,19 @@ def _media(times: list[int], tick: float, codec: str) -> Media | None:
     times.sort()
     apart = sorted(after - before for before, after in pairwise(times))
     interval = apart[len(apart) // 2] * tick if apart else 0.0
-    return Media(len(times), (times[-1] - times[0]) * tick + interval, codec, interval)
+    holes = _holes(times, tick, interval) if apart and apart[-1] * tick >= interval + least_gap(interval) else ()
+    return Media(len(times), (times[-1] - times[0]) * tick + interval, codec, interval, holes)
+
+
+def _holes(times: list[int], tick: float, interval: float) -> tuple[tuple[float, float], ...]:
+    """Of frames in order. A hole begins when the frame before it should have ended."""
+    least = interval + least_gap(interval)
+    found = (
+        ((before - times[0]) * tick + interval, (after - times[0]) * tick)
+        for before, after in pairwise(times)
+        if (after - before) * tick >= least
+    )
+    return tuple(sorted(nlargest(MOST_HOLES, found, key=lambda hole: hole[1] - hole[0])))
 
 
 @dataclass
@@ -181,7 +204,7 @@ class _Mp4(_Reader):
                 yield from self.run_of(body, last)
 
     def run_of(self, position: int, end: int) -> Iterator[int]:
-        """When the frames of the video track's runs begin."""
+        """When the frames of the video track's runs are shown."""
         begin, default = 0, self.default_duration
         for kind, body, last in self.boxes(position, end):
             data = self.at(body, _HEAD)
@@ -197,18 +220,23 @@ class _Mp4(_Reader):
                 count = int.from_bytes(data[4:8])
                 if count > MOST_FRAMES:
                     raise _GaveUpError
-                for duration in self.durations(body, last, flags, count) if flags & 0x100 else [default] * count:
-                    yield begin
-                    begin += duration
+                for duration, delay in self.samples(body, last, data[0], flags, count):
+                    yield begin + delay
+                    begin += default if duration is None else duration
 
-    def durations(self, body: int, last: int, flags: int, count: int) -> list[int]:
-        """A run's own durations."""
+    def samples(self, body: int, last: int, version: int, flags: int, count: int) -> Iterator[tuple[int | None, int]]:
+        """Each frame of a run: its duration, where the run says it, and how much later than decoded it is shown."""
         each = 4 * bin(flags & 0xF00).count("1")
         place = body + 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
         if count * each > min(last - place, _LARGEST_TABLE):
             raise _GaveUpError
-        table = self.at(place, count * each)
-        return [int.from_bytes(table[i : i + 4]) for i in range(0, len(table), each)]
+        table = self.at(place, count * each) if each else b""
+        # A record is: duration, size, flags, delay, each of them only where the run's flags say so.
+        for start in range(0, len(table), each) if each else [0] * count:
+            record = table[start : start + each]
+            duration = int.from_bytes(record[:4]) if flags & 0x100 else None
+            delay = int.from_bytes(record[-4:], signed=version > 0) if flags & 0x800 else 0
+            yield duration, delay
 
 
 # -- Matroska --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from vidops.errors import PermanentError
@@ -36,11 +37,19 @@ def _spans(rows: Sequence[Recording]) -> list[dict[str, float]]:
             spans[-1]["end"] = max(spans[-1]["end"], row.end)
         else:
             spans.append({"start": row.start, "end": row.end})
+        for hole in row.holes:
+            spans[-1]["end"] = hole.start
+            spans.append({"start": hole.end, "end": row.end})
     return spans
 
 
 def _gaps(rows: Sequence[Recording]) -> list[dict[str, object]]:
-    return [{"start": r.start - r.gap, "end": r.start, "reason": r.gap_reason} for r in rows if r.gap]
+    gaps: list[dict[str, object]] = []
+    for row in rows:
+        if row.gap:
+            gaps.append({"start": row.start - row.gap, "end": row.start, "reason": row.gap_reason})
+        gaps += map(asdict, row.holes)
+    return gaps
 
 
 def playlist(data_dir: str, recordings: Sequence[Recording], locate: Callable[[str], str]) -> str:
