@@ -178,6 +178,18 @@ def test_retention_is_live_and_keeps_what_is_kept(vidops_host: Start) -> None:
     assert gone not in {row["path"] for row in finished(host, "always")}
 
 
+@pytest.mark.parametrize("rule", ["max_size: 1KiB", "min_free: 100000TiB"])
+def test_a_retention_that_keeps_nothing_is_told(vidops_host: Start, rule: str) -> None:
+    host = vidops_host(STACK.format(policy=f"retention: {{{rule}}}"))
+    host.until(lambda: other(host)[:2] == ("Degraded", "NothingKept"), what="the condition")
+    assert rule.partition(":")[0] in host.resource("capture/other")["message"]
+    recorder = host.pid("capture/other")
+    assert host.health("capture/always") == "Healthy"
+    host.write(STACK.format(policy="retention: {max_size: 1GiB}"))
+    host.until(lambda: other(host) == ("Healthy", "Running", recorder), what="files that stay")
+    assert finished(host, "other")
+
+
 MANY_WAYS = """\
 apiVersion: vidops/v1
 devices:

@@ -44,6 +44,7 @@ CASES: list[tuple[Resource, dict[str, Any], Health, str]] = [
     (source(), {"camera": {"state": "Idle", "reason": "ControlRefused"}}, Health.DEGRADED, "ControlRefused"),
     (source(), {"camera": {"state": "Stalled", "reason": "Stalled"}}, Health.DEGRADED, "Stalled"),
     (capture(), {"process": RUNNING, "camera": ONLINE}, Health.HEALTHY, "Running"),
+    (capture(), {"process": RUNNING, "camera": ONLINE, "unkept": "a reason"}, Health.DEGRADED, "NothingKept"),
     (capture(), {"process": RUNNING, "camera": ONLINE, "quiet": 60.0}, Health.DEGRADED, "Stalled"),
     (capture(), {"process": RUNNING, "camera": ONLINE, "begun": False}, Health.PROGRESSING, "Starting"),
     (capture(), {"process": RUNNING, "camera": {"state": "Failed"}}, Health.DEGRADED, "CameraFailed"),

@@ -108,6 +108,7 @@ def make_host(clock: FakeClock, processes: FakeProcesses, **more: Any) -> Host:
         cameras=hub.states,
         running_fingerprint=lambda pid: started.get(pid, ""),
         grown=more.pop("grown", lambda _: int(clock.time)),
+        unkept=lambda _: "",
         probe=hub.probe,
         last_words=lambda _: "its last words",
     )

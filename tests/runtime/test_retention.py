@@ -46,6 +46,20 @@ def test_files_rows_and_empty_directories_go(layout: Layout) -> None:
     assert [r.path for r in index.newest()] == ["cam/tue/3.mp4"]
 
 
+def test_who_is_left_with_nothing(layout: Layout) -> None:
+    index = RecordingsIndex(layout)
+    for capture in ("large", "small", "unruled"):
+        record(layout, index, f"{capture}.mp4", 100, capture=capture)
+    rules = {"large": Retention(max_size=99), "small": Retention(max_size=100), "unruled": Retention()}
+    report = clear_now(index, rules)
+    assert [(item.clip.capture, item.why) for item in report.removed] == [("large", "MaxSize")]
+    assert report.bare == {"large"}
+    # As long as there is nothing, that does not change.
+    assert clear_now(index, rules).bare == {"large"}
+    record(layout, index, "large-2.mp4", 50, capture="large", size=99)
+    assert clear_now(index, rules).bare == set()
+
+
 def test_kept_ones_stay_and_do_not_count(layout: Layout) -> None:
     index = RecordingsIndex(layout)
     for number in range(4):

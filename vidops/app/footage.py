@@ -32,6 +32,12 @@ CLEAR_EVERY = 2.0
 
 MOST_TROUBLES = 10
 """Files that cannot be removed which are named at a time."""
+UNKEPT = {
+    "MinFree": "the disk has less than `min_free` left even without its files, so each goes as soon as it is finished: "
+    "make room, lower `min_free`, or make `segment.duration` shorter",
+    "MaxSize": "one file alone is larger than `max_size`, so each goes as soon as it is finished: raise `max_size`, or "
+    "make `segment.duration` shorter",
+}
 
 
 class Footage:
@@ -53,6 +59,7 @@ class Footage:
         self._keepers: dict[str, Keeper] = {}
         self._sweeps: dict[str, Sweep] = {}
         self._cleared: dict[str, Cleared] = {}
+        self._unkept: dict[str, dict[str, str]] = {}
         self._next_clearing = 0.0
         self._clock = ClockSteps()
         self._comparing: dict[str, asyncio.Task[None]] = {}
@@ -61,6 +68,10 @@ class Footage:
     def grown(self, spool: str) -> int:
         """Bytes that recorders have been seen to write into a spool; never falls."""
         return max((keeper.grown(spool) for keeper in self._keepers.values()), default=0)
+
+    def unkept(self, capture: str) -> str:
+        """Why retention leaves a capture nothing of what it records; empty where it leaves something."""
+        return next((UNKEPT[known[capture]] for known in self._unkept.values() if capture in known), "")
 
     def troubles(self) -> list[str]:
         """What could not be done in the last sweeps: a full disk, a lost one."""
@@ -117,6 +128,9 @@ class Footage:
             if keeper := self._keepers.get(directory):
                 work = partial(keeper.clear, rules, time.time(), uploads, self._clock.now_called)
                 cleared = self._cleared[directory] = await asyncio.to_thread(work)
+                squeezed = {item.clip.capture: item.why for item in cleared.removed if item.why in UNKEPT}
+                known = {**self._unkept.get(directory, {}), **squeezed}
+                self._unkept[directory] = {name: why for name, why in known.items() if name in cleared.bare}
                 for why, gone in groupby(sorted(cleared.removed, key=lambda d: d.why), key=lambda d: d.why):
                     clips = [item.clip for item in gone]
                     log.info("retention (%s): %d removed, %d bytes", why, len(clips), sum(c.bytes for c in clips))
@@ -137,6 +151,7 @@ class Footage:
     async def _leave(self, directory: str) -> None:
         self._sweeps.pop(directory, None)
         self._cleared.pop(directory, None)
+        self._unkept.pop(directory, None)
         await asyncio.to_thread(self._keepers.pop(directory).close)
 
     async def close(self) -> None:

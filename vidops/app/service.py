@@ -99,6 +99,7 @@ class Service:
             cameras=self._cameras,
             running_fingerprint=running_fingerprint,
             grown=self.footage.grown,
+            unkept=self.footage.unkept,
             probe=self.hub.snapshot,
             last_words=partial(last_words, self.layout),
             upload_report=partial(upload_report, self.layout),

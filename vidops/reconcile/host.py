@@ -83,6 +83,8 @@ class Host:
     running_fingerprint: Callable[[int], str]
     """The fingerprint that the process of a pid was started with; empty where unknown."""
     grown: Callable[[str], int]
+    unkept: Callable[[str], str]
+    """Why nothing of what a capture records stays; empty where something does."""
     """Bytes that a capture's spool holds."""
     probe: Callable[[str, float], Awaitable[object]]
     """Wait for a frame of a camera, opening it where it is on demand; raises with the camera's reason, or where

@@ -129,7 +129,10 @@ class Observer:
             facts: JSON = {"camera": spec.camera, "progress": done}
             if isinstance(spec, CaptureSpec) and (pause := self.engine.host.pause_of(ref.name, spec)):
                 return replace(seen, pause=pause, facts={**facts, "until": pause.until})
-            return replace(seen, camera=cameras.get(spec.camera), quiet=quiet, begun=progress.steps > 0, facts=facts)
+            unkept = self.engine.host.unkept(ref.name) if isinstance(spec, CaptureSpec) else ""
+            return replace(
+                seen, camera=cameras.get(spec.camera), quiet=quiet, begun=progress.steps > 0, unkept=unkept, facts=facts
+            )
         return seen
 
     def _amount(self, spec: CaptureSpec | LoopbackSpec, process: ProcessState | None) -> int:

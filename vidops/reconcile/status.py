@@ -32,7 +32,8 @@ _WORST = (Health.SUSPENDED, Health.HEALTHY, Health.PROGRESSING, Health.MISSING, 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was observed of one resource. `quiet`: seconds without progress; `begun`: whether there was any."""
+    """What was observed of one resource. `quiet`: seconds without progress; `begun`: whether there was any;
+    `unkept`: why nothing of what a capture records stays."""
 
     process: ProcessState | None = None
     camera: Mapping[str, Any] | None = None
@@ -43,6 +44,7 @@ class Seen:
     failure: Failure | None = None
     error: str = ""
     pause: Pause | None = None
+    unkept: str = ""
     facts: JSON = field(default_factory=dict)
 
 
@@ -103,22 +105,28 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
     if isinstance(spec, UploadSpec) and seen.facts.get("error"):
         return Health.DEGRADED, "NotUploaded", str(seen.facts["error"])
     if isinstance(spec, CaptureSpec | LoopbackSpec):
-        camera = (seen.camera or {}).get("state", "")
-        sparse = isinstance(spec, CaptureSpec) and spec.sparse
-        if camera != "Online" and not (sparse and camera == "Idle"):
-            word = camera or "unknown"
-            said = str((seen.camera or {}).get("message") or "")
-            return (
-                Health.PROGRESSING if camera in ("Starting", "Idle", "") else Health.DEGRADED,
-                f"Camera{word.capitalize()}",
-                f"its camera {spec.camera} is {word.lower()}" + (f": {said}" if said else ""),
-            )
-        if sparse:
-            return Health.HEALTHY, "Running", ""
-        if seen.quiet > spec.stall_timeout:
-            return Health.DEGRADED, "Stalled", f"no progress for {seen.quiet:.0f}s"
-        if not seen.begun:
-            return Health.PROGRESSING, "Starting", "it runs and has not done anything yet"
+        return _reader_health(spec, seen)
+    return Health.HEALTHY, "Running", ""
+
+
+def _reader_health(spec: CaptureSpec | LoopbackSpec, seen: Seen) -> tuple[Health, str, str]:
+    """Of what takes a camera's frames and runs."""
+    camera = (seen.camera or {}).get("state", "")
+    sparse = isinstance(spec, CaptureSpec) and spec.sparse
+    if camera != "Online" and not (sparse and camera == "Idle"):
+        word = camera or "unknown"
+        said = str((seen.camera or {}).get("message") or "")
+        return (
+            Health.PROGRESSING if camera in ("Starting", "Idle", "") else Health.DEGRADED,
+            f"Camera{word.capitalize()}",
+            f"its camera {spec.camera} is {word.lower()}" + (f": {said}" if said else ""),
+        )
+    if not sparse and seen.quiet > spec.stall_timeout:
+        return Health.DEGRADED, "Stalled", f"no progress for {seen.quiet:.0f}s"
+    if not sparse and not seen.begun:
+        return Health.PROGRESSING, "Starting", "it runs and has not done anything yet"
+    if seen.unkept:
+        return Health.DEGRADED, "NothingKept", seen.unkept
     return Health.HEALTHY, "Running", ""
 
 

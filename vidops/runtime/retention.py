@@ -26,10 +26,12 @@ ROUNDS = 50
 
 @dataclass
 class Cleared:
-    """What one call removed, and what it could not: path and the error's code (EROFS, EACCES ...)."""
+    """What one call removed, and what it could not: path and the error's code (EROFS, EACCES ...). `bare`: captures
+    with a rule that have nothing left which may go."""
 
     removed: list[Doomed] = field(default_factory=list)
     troubles: list[tuple[str, str]] = field(default_factory=list)
+    bare: set[str] = field(default_factory=set)
 
 
 def clear(
@@ -46,15 +48,17 @@ def clear(
     recordings first; `now_called`: times as the clock of today would have told them (`ClockSteps`). Raises
     `TemporaryError` for the index."""
     waits = uploads or {}
+    rules = {name: rule for name, rule in rules.items() if rule != Retention()}
     report = Cleared()
     for _ in range(rounds):
-        shelves = {n: _shelf(index, n, rule, waits.get(n, ())) for n, rule in rules.items() if rule != Retention()}
+        shelves = {name: _shelf(index, name, rule, waits.get(name, ())) for name, rule in rules.items()}
         found = doomed(shelves, now=now, free=free(), now_called=now_called)
         gone = [item for item in found if _remove(index.data_dir, item.clip, report)]
         index.forget([item.clip.path for item in gone])
         report.removed.extend(gone)
         if not gone:
             break
+    report.bare = {name for name in rules if not index.oldest(name, 1)}
     return report
 
 
