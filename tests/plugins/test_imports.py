@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("authlib", "cryptography", "hishel", "joserfc", "psutil", "quart", "redis", "boto3", "botocore")
+HEAVY = (
+    "argon2",
+    "authlib",
+    "bcrypt",
+    "cryptography",
+    "hishel",
+    "joserfc",
+    "psutil",
+    "quart",
+    "redis",
+    "boto3",
+    "botocore",
+)
 PROGRAM = f"""
 import sys
 from vidops.runtime.plugins import load_catalogue

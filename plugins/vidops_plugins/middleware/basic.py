@@ -51,7 +51,7 @@ class Account(Options):
     """Who may come in."""
 
     hash: SecretRef
-    """Where the password's hash is: `$scrypt$...` or `$pbkdf2-sha256$...`.
+    """Where the password's hash is: `$scrypt$...`, `$pbkdf2-sha256$...`, `$2y$...` (bcrypt) or `$argon2id$...`.
     `python3 -m vidops_plugins.middleware.passwords` makes one."""
     roles: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
     """The user's roles, for `authorize`."""
@@ -79,7 +79,7 @@ class Checker:
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._checking: dict[bytes, asyncio.Task[bool]] = {}
         # Of the dearest kind that there is: a stranger's name takes as long as any.
-        self._nobody = max(users.values(), key=lambda one: (one.method == "scrypt", one.cost))
+        self._nobody = max(users.values(), key=lambda one: one.effort)
 
     async def knows(self, name: str, password: bytes) -> bool:
         """Raises `TemporaryError` where too many are asked for at once."""
@@ -162,3 +162,5 @@ def _parsed(name: str, text: str) -> PasswordHash:
         return PasswordHash.parse(text.strip())
     except BadHashError as error:
         raise PermanentError(f"basic: the hash of {name!r}: {error}", reason="WeakHash") from None
+    except PermanentError as error:
+        raise PermanentError(f"basic: the hash of {name!r}: {error}", reason=error.reason) from None

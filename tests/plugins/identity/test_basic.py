@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import argon2
+import bcrypt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,12 +94,76 @@ def test_a_hash_fits_its_password_alone() -> None:
     assert PasswordHash.parse(text).fits(b"pw")
 
 
+BCRYPT = "$2y$10$abcdefghijklmnopqrstuuQ8tzhqaKc9bZWMdKJBzNrSrH6mPwGXy"
+ARGON2 = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$" + "A" * 43
+
+
+@pytest.mark.parametrize("prefix", [b"2a", b"2b"])
+def test_hashes_of_bcrypt(prefix: bytes) -> None:
+    made = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(10, prefix=prefix)).decode()
+    # htpasswd writes 2y, which means the same as 2b.
+    for text in {made, made.replace("$2b$", "$2y$")}:
+        it = PasswordHash.parse(text)
+        assert it.fits(b"correct horse")
+        assert not it.fits(b"correct horsE")
+        assert not it.fits(b"")
+        assert not it.fits(b"\0correct horse")
+    # bcrypt looks at 72 bytes: what is longer must not fit by its beginning.
+    long = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(10, prefix=prefix)).decode()
+    assert PasswordHash.parse(long).fits(b"x" * 72)
+    assert not PasswordHash.parse(long).fits(b"x" * 73)
+
+
+def test_hashes_of_argon2id() -> None:
+    it = PasswordHash.parse(argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash("correct horse"))
+    assert it.fits(b"correct horse")
+    for wrong in (b"", b"correct horsE", b"correct horse\0", b"x" * 5000):
+        assert not it.fits(wrong)
+    assert not PasswordHash.parse(ARGON2).fits(b"correct horse")
+
+
+async def test_a_hash_of_another_server_opens(world: World, routes: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "ann").write_text(bcrypt.hashpw(b"correct horse", bcrypt.gensalt(10)).decode() + "\n")
+    await world.start(routes)
+    assert (await get(world.port, "/", headers=basic("ann", "correct horse"))).status == 200
+    assert (await get(world.port, "/", headers=basic("ann", "correct horsE"))).status == 401
+
+
+async def test_a_package_that_is_missing_is_named(
+    world: World, routes: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, text in (("bcrypt", BCRYPT), ("argon2.low_level", ARGON2)):
+        monkeypatch.setitem(sys.modules, package, None)
+        (tmp_path / "ann").write_text(text)
+        with pytest.raises(PermanentError, match=r"'ann'.*vidops\[passwords\]") as caught:
+            await world.start(routes)
+        assert text not in str(caught.value)
+
+
+def test_the_dearest_hash_is_known_among_different_ones() -> None:
+    texts = [QUICK, PBKDF2, BCRYPT, ARGON2, BCRYPT.replace("$10$", "$14$")]
+    efforts = [PasswordHash.parse(text).effort for text in texts]
+    assert max(efforts) == efforts[-1]
+    assert all(effort > 10 for effort in efforts)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
         "password",
         "$2y$10$abcdefghijklmnopqrstuv",
+        BCRYPT.replace("$10$", "$09$"),
+        BCRYPT.replace("$10$", "$15$"),
+        BCRYPT.replace("$2y$", "$2x$"),
+        BCRYPT + "x",
+        BCRYPT.replace("uuQ", "uvQ"),
+        ARGON2.replace("m=19456", "m=4096"),
+        ARGON2.replace("m=19456", "m=65537"),
+        ARGON2.replace("t=2", "t=11"),
+        ARGON2.replace("p=1", "p=0"),
+        ARGON2.replace("argon2id", "argon2i"),
+        ARGON2.replace("v=19", "v=16"),
         "$apr1$x$y",
         QUICK.replace("ln=14", "ln=4"),
         QUICK.replace("ln=14", "ln=24"),
@@ -124,7 +190,7 @@ class Counting:
     """A hash that counts how often it is computed."""
 
     def __init__(self) -> None:
-        self.method, self.cost, self.asked = "scrypt", (14, 8, 1), 0
+        self.effort, self.asked = 100.0, 0
 
     def fits(self, password: bytes) -> bool:
         self.asked += 1
