@@ -23,6 +23,7 @@ from vidops_plugins.middleware.cache.disk import MOST_WAITING, Disk
 from vidops_plugins.middleware.cache.rules import Stored
 
 LIMIT = 1 << 20
+KEY = ("", "x", "/", "")
 
 
 class Disks:
@@ -145,6 +146,55 @@ async def test_a_disk_that_hangs_holds_up_no_request(make: Make, disks: Disks, m
     await hold
     await again(world, disks)
     assert (await world.get("/b")).hit, "what waited is written"
+    for end in (read, write):
+        os.close(end)
+
+
+async def test_a_disk_that_hangs_holds_up_no_start_and_no_end(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_module, "PATIENCE", 0.05)
+    read, write = os.pipe()
+    opening = Disk._open
+
+    def hanging(self: Disk) -> None:
+        os.read(read, 1)
+        opening(self)
+
+    monkeypatch.setattr(Disk, "_open", hanging)
+    async with asyncio.timeout(5):
+        disk = await disks.open()
+        disk.put(KEY, [answer(b"late")])
+        assert await disk.of(KEY) == ()
+        await disk.close()
+    os.write(write, b"x")
+    await asyncio.to_thread(disk._pool.shutdown)
+    monkeypatch.undo()
+    found = await (await disks.open()).of(KEY)
+    assert [stored.body for stored in found] == [b"late"], "what waited is written once the disk answers"
+    for end in (read, write):
+        os.close(end)
+
+
+async def test_a_disk_that_hangs_for_too_many_changes_is_given_up(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "MOST_DROPS", 100)
+    disk = await disks.open()
+    disk.put(KEY, [answer(b"old")])
+    read, write = os.pipe()
+    hold = asyncio.get_running_loop().run_in_executor(disk._pool, os.read, read, 1)
+    for n in range(200):
+        disk.drop(("", "x", f"/{n}", ""))
+    assert disk._waiting < 110
+    os.write(write, b"x")
+    await hold
+    await disk.close()
+    # Something may have been dropped that is still in the file: it is not read again, and said.
+    disks.opened.remove(disk)
+    anew = await disks.open()
+    assert list(await anew.of(KEY)) == []
+    assert [(record["event"], "changes wait" in record["error"]) for record in disks.log] == [
+        ("cache_disk_failed", True)
+    ]
     for end in (read, write):
         os.close(end)
 

@@ -23,9 +23,11 @@ T = TypeVar("T")
 Key = tuple[str, ...]
 VERSION = 1
 MOST_WAITING = 64
-"""Writes that wait for the disk; what comes on top is not written."""
+"""Writes that wait for the disk; what comes on top is not written, only what was there before is dropped."""
+MOST_DROPS = 10_000
+"""Of whatever waits for the disk; who has more to say gives it up."""
 PATIENCE = 1.0
-"""Seconds that a request waits for the disk; then it is as if nothing were there."""
+"""Seconds that a request, or a route's start or end, waits for the disk; then it is as if nothing were there."""
 _EVICTED_AT_ONCE = 16
 _SCHEMA = f"""
 CREATE TABLE answers (
@@ -59,13 +61,13 @@ class Disk:
         self._over = False
 
     async def open(self) -> None:
-        """Take over what is there. A file that cannot be used is no reason not to serve."""
-        await asyncio.wrap_future(self._do(self._open, None))
+        """Take over what is there. A file that cannot be used, or not yet, is no reason not to serve."""
+        await _patiently(self._do(self._open, None))
 
     async def close(self) -> None:
         closed = self._do(self._close, None)
         self._over = True
-        await asyncio.wrap_future(closed)
+        await _patiently(closed)
         self._pool.shutdown(wait=False)
 
     async def of(self, key: Key) -> Sequence[Stored]:
@@ -79,6 +81,8 @@ class Disk:
 
     def put(self, key: Key, variants: Sequence[Stored]) -> None:
         """In the place of all that is there of this key."""
+        if self._waiting >= MOST_DROPS:
+            self._give_up()
         if self._waiting >= MOST_WAITING:
             variants = ()
         self._do(lambda: self._put(key, variants), None)
@@ -105,6 +109,12 @@ class Disk:
         # Whether it was done, or whoever waited for it went away.
         asked.add_done_callback(lambda _: self._count(-1))
         return asked
+
+    def _give_up(self) -> None:
+        """The disk hangs, and so do too many changes for it: without them what it holds is no good."""
+        error = TimeoutError(f"{self._waiting} changes wait for it")
+        self._do(lambda: self._failed(error), None)
+        self._over = True
 
     def _count(self, change: int) -> None:
         with self._counting:
@@ -206,6 +216,11 @@ class Disk:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path + suffix)
+
+
+async def _patiently(asked: Future[None]) -> None:
+    """Wait for what is done in any case, as long as it takes and no longer than `PATIENCE`."""
+    await asyncio.wait([asyncio.wrap_future(asked)], timeout=PATIENCE)
 
 
 def _about(stored: Stored) -> dict[str, Any]:
