@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +14,12 @@ from tests.runtime.conftest import make_program, text, until
 from vidops.errors import PermanentError, TemporaryError
 from vidops.ports import ProcessEvent
 from vidops.resources.layout import Layout
-from vidops.resources.specs import Program
+from vidops.resources.specs import Program, SecretInput
+from vidops.runtime import exec as shim
 from vidops.runtime.procfs import environment, owned, state
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.supervisor import Supervisor
+from vidops.runtime.supervisor_plugin import Become
 
 pytestmark = pytest.mark.integration
 
@@ -218,3 +222,63 @@ async def test_without_a_supervisord_every_call_says_so(layout: Layout) -> None:
         await Supervisor(layout).inventory()
     assert error.value.reason == "SupervisorDown"
     assert owned("no such token") == []
+
+
+@pytest.fixture
+def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs whose files name an interpreter that says when it is started."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\necho an interpreter\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+
+
+@pytest.mark.usefixtures("telling")
+async def test_a_start_needs_no_interpreter(supervisor: Supervisor) -> None:
+    code = 'trap "echo term; exit 3" TERM; kill -TERM $$; umask; cat /proc/$$/status'
+    await make_program(supervisor, "source.door", "sh", "-c", code)
+    await supervisor.start("source.door")
+    log = supervisor.layout.log_file("source.door")
+    await until(lambda: "term" in text(log), "its own handler")
+    assert text(log) == "term\n"
+    await make_program(supervisor, "source.gate", "sh", "-c", "umask; cat /proc/self/status; ls -l /proc/self/fd")
+    await supervisor.start("source.gate")
+    log = supervisor.layout.log_file("source.gate")
+    await until(lambda: "total" in text(log), "what it is like")
+    told = text(log)
+    assert told.startswith("0077\n")
+    # Nothing of supervisord's is left: no signal held back or ignored, no file but the three of every program.
+    for line in ("SigBlk", "SigIgn", "SigCgt"):
+        assert f"{line}:\t{0:016x}" in told
+    assert [row.split()[-3] for row in told.splitlines() if " -> " in row] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.usefixtures("telling")
+async def test_secrets_in_what_it_reads_need_an_interpreter_that_stays(supervisor: Supervisor, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2-hunter2")
+    hidden = SecretInput(text="@secret:word@", values={"word": {"file": str(tmp_path / "secret")}})
+    program = Program(argv=("sh", "-c", "cat @secret_input@; echo; echo done; sleep 1000"), secret_input=hidden)
+    write_program(supervisor.layout, "source.door", program, "f")
+    await supervisor.start("source.door")
+    log = supervisor.layout.log_file("source.door")
+    await until(lambda: "done" in text(log), "its words")
+    assert text(log) == "an interpreter\n***\ndone\n"
+
+
+def test_a_shim_that_is_newer_than_supervisord_is_not_replaced_by_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "exec.py"
+    file.write_text("# as it is")
+    ran: list[str] = []
+    monkeypatch.setattr(shim, "__file__", str(file))
+    monkeypatch.setattr(shim, "run", lambda path, **_: ran.append(path))
+    become = Become(lambda path, argv, env: ran.append(path))
+    become("python", ["python", "-I", "-S", str(file), "spec"], dict(os.environ))
+    assert ran == ["spec", "python"]
+    file.write_text("# as another version has it")
+    become("python", ["python", "-I", "-S", str(file), "spec"], dict(os.environ))
+    file.unlink()
+    become("python", ["python", "-I", "-S", str(file), "spec"], dict(os.environ))
+    become("sleep", ["sleep", "1"], dict(os.environ))
+    assert ran == ["spec", "python", "python", "python", "sleep"]

@@ -1,8 +1,9 @@
-"""The exec shim: turns itself into a program, as its spec file says. Run as `python -I -S exec.py SPEC.json`.
+"""The exec shim: turns its process into a program, as its spec file says. Run as `python -I -S exec.py SPEC.json`.
 
 supervisord's INI cannot hold every argument (`%`, ` ;`, `"` in environments) and shows what it holds to whoever
 asks, so it only holds the way to a spec file (0600), and this stands between. It starts before every process of
-vidops, so it imports as little as it can and nothing of vidops; about 20 ms on a small machine.
+vidops, so it imports as little as it can and nothing of vidops: about 20 ms on a small machine, most of it for the
+interpreter. Where it can, supervisord's fork runs it as it is, without one (`supervisor_plugin`).
 
 The spec: {"program", "argv": [...], "env": {...}, "secret_env": {NAME: {"env"|"file"|"credential": ...}},
 "secret_input": {"text", "values": {NAME: reference}} or not there, "directories": [...],
@@ -33,6 +34,12 @@ LINE_LIMIT = 64 * 1024
 """Bytes of a line of a log in which a secret is looked for."""
 FILES_LIMIT = 65536
 """Open files that a program may have where the hard limit allows: a gateway has one a viewer."""
+
+HANDLED = (
+    signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
+    signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
+"""By Python, or by supervisord."""
 
 Reference = dict[str, "str | None"]
 
@@ -121,8 +128,10 @@ def leave_sockets(program: str) -> None:
 
 
 def default_signals() -> None:
-    """As a program expects them: let in what supervisord's plugin held back, ignore nothing that Python ignores."""
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    """As a program expects them: ignore nothing that Python does, handle nothing that supervisord does, and let in what
+    its plugin held back."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -217,13 +226,20 @@ def clear_output(secrets: "list[str]") -> None:
         os._exit(0)
 
 
-def main(path: str) -> None:
+def main(path: str, *, forked: bool = False) -> None:
+    """Returns only where `forked`, for a program that needs an interpreter of its own: the child that clears its output
+    (`clear_output`) lives as long as it does, and should not hold a copy of supervisord's memory for that."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            spec = json.load(file)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from None
+    if forked and isinstance(spec, dict) and spec.get("secret_input") is not None:
+        return
     die_with_parent()
     default_signals()
     os.umask(0o077)
     try:
-        with open(path, encoding="utf-8") as file:
-            spec = json.load(file)
         leave_sockets(spec["program"])
         argv = [argument.replace("@run@", run_id(os.getpid())) for argument in spec["argv"]]
         env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
@@ -236,7 +252,7 @@ def main(path: str) -> None:
         own = {"OWNER": spec["owner"], "FINGERPRINT": spec["fingerprint"], "PROGRAM": spec["program"]}
         file_name = argv[0]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Refused(f"cannot use {path}: {error}: apply the stack file again, it writes this anew") from None
+        raise _unusable(path, error) from None
     for name, reference in secrets:
         env[name] = resolve_secret(reference, os.environ)
     if hidden is not None:
@@ -265,15 +281,23 @@ def main(path: str) -> None:
         raise Refused(f"{file_name}: cannot be executed: {error}", 126) from None
 
 
-if __name__ == "__main__":
+def _unusable(path: str, error: Exception) -> Refused:
+    return Refused(f"cannot use {path}: {error}: apply the stack file again, it writes this anew")
+
+
+def run(path: str, *, forked: bool = False) -> int | None:
+    """The exit code of a process that cannot become its program, after saying why; None as `main` returns."""
     try:
-        main(sys.argv[1])
+        main(path, forked=forked)
     except Refused as refused:
-        sys.stderr.write(f"vidops: {refused}\n")
-        sys.exit(refused.code)
+        os.write(2, f"vidops: {refused}\n".encode())
+        return refused.code
     except (TypeError, ValueError, AttributeError) as error:
         # Valid JSON of the wrong shape, deep inside: nobody but a hand has written that.
-        sys.stderr.write(
-            f"vidops: cannot use {sys.argv[1]}: {error}: apply the stack file again, it writes this anew\n"
-        )
-        sys.exit(EX_CONFIG)
+        os.write(2, f"vidops: {_unusable(path, error)}\n".encode())
+        return EX_CONFIG
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1]))

@@ -113,7 +113,7 @@ def wait_for_exit(pidfd: int, timeout: float) -> bool:
 def running_fingerprint(pid: int, patience: float = 1.0) -> str:
     """The fingerprint that a process of ours was started with; empty where there is none.
 
-    In the first 20 ms of its life it is still the exec shim, which says nothing: that is waited for (blocking, at
+    In its first moments it is still the exec shim, which says nothing: that is waited for (blocking, at
     most `patience` seconds), since "unknown" would have a fresh process replaced.
     """
     deadline = time.monotonic() + patience

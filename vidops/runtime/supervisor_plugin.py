@@ -15,7 +15,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from supervisor import events
@@ -24,7 +24,7 @@ from supervisor.states import STOPPED_STATES, ProcessStates, getProcessStateDesc
 from supervisor.xmlrpc import Faults, RPCError
 
 from vidops.planning.render import PROGRAM_PATTERN, PROTOCOL
-from vidops.runtime.exec import raise_file_limit
+from vidops.runtime import exec as shim
 from vidops.runtime.notify import forget_manager, notify
 from vidops.runtime.supervisor_events import EventServer, Waker
 
@@ -49,7 +49,8 @@ class VidopsInterface:
         events.subscribe(events.ProcessStateEvent, self._events.push)
         events.subscribe(events.SupervisorRunningEvent, self._running)
         events.subscribe(events.SupervisorStoppingEvent, self._stopping)
-        raise_file_limit()
+        shim.raise_file_limit()
+        supervisord.options.execve = Become(supervisord.options.execve)
 
     def _running(self, event: object) -> None:
         # Only now: before, supervisord may still become its own child. The shim compares its parent with this.
@@ -180,11 +181,41 @@ class VidopsInterface:
         return json.dumps(_describe(process))
 
 
+class Become:
+    """In supervisord's place of `execve`, in the child: be the shim instead of starting an interpreter for it.
+
+    As long as its file is the one that is loaded here: after an upgrade of vidops, the newer one knows newer specs.
+    """
+
+    def __init__(self, execve: Callable[[str, Sequence[str], Mapping[str, str]], None]) -> None:
+        self._execve = execve
+        self._shim = os.path.abspath(shim.__file__)
+        self._known = _facts(self._shim)
+
+    def __call__(self, path: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        if list(argv[1:4]) == ["-I", "-S", self._shim] and len(argv) == 5 and _facts(self._shim) == self._known:
+            os.environ.clear()
+            os.environ.update(env)
+            code = shim.run(argv[4], forked=True)
+            if code is not None:
+                os._exit(code)
+        self._execve(path, argv, env)
+
+
+def _facts(path: str) -> tuple[int, ...]:
+    """Which file it is, and since when."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return ()
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
 def _spawn(process: Any) -> None:
     """Start a process such that no signal to it is lost, however early it is sent.
 
-    Until its exec, the child has supervisord's signal handlers, which would swallow it: so signals stay pending until
-    the shim lets them in. And a signal to its process group finds none until the child has made it: so both make it.
+    At first, the child has supervisord's signal handlers, which would swallow it: so signals stay pending until the
+    shim lets them in. And a signal to its process group finds none until the child has made it: so both make it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
