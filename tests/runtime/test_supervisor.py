@@ -265,6 +265,29 @@ async def test_secrets_in_what_it_reads_need_an_interpreter_that_stays(superviso
     assert text(log) == "an interpreter\n***\ndone\n"
 
 
+async def test_the_last_words_of_a_program_with_secrets_are_heard(supervisor: Supervisor, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2-hunter2")
+    hidden = SecretInput(text="@secret:word@", values={"word": {"file": str(tmp_path / "secret")}})
+    program = Program(argv=("sh", "-c", "cat @secret_input@; echo; echo done; exit 7"), secret_input=hidden)
+    write_program(supervisor.layout, "source.door", program, "f")
+    for turn in range(1, 11):
+        await supervisor.start("source.door")
+        while not (state := await supervisor.state("source.door")).stopped:
+            await asyncio.sleep(0.01)
+        assert state.exit_status == 7
+        assert text(supervisor.layout.log_file("source.door")) == "***\ndone\n" * turn
+
+
+async def test_who_outlives_its_program_is_not_waited_for(supervisor: Supervisor) -> None:
+    await make_program(supervisor, "source.door", "sh", "-c", "sleep 1000 & echo done; exit 7")
+    await supervisor.start("source.door")
+    begun = time.monotonic()
+    while not (await supervisor.state("source.door")).stopped:
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - begun < 1.0
+    assert text(supervisor.layout.log_file("source.door")) == "done\n"
+
+
 def test_a_shim_that_is_newer_than_supervisord_is_not_replaced_by_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,12 +14,15 @@ import json
 import os
 import re
 import resource
+import select
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from supervisor import events
 from supervisor.options import UnhosedConfigParser
+from supervisor.process import Subprocess
 from supervisor.states import STOPPED_STATES, ProcessStates, getProcessStateDescription
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -30,6 +33,8 @@ from vidops.runtime.supervisor_events import EventServer, Waker
 
 SIGNALS = frozenset({"TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"})
 
+LAST_WORDS = 0.1
+"""Seconds that a program's output is waited for after its end, where somebody of its group is left to write it."""
 HELD = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2})
 
 
@@ -51,6 +56,7 @@ class VidopsInterface:
         events.subscribe(events.SupervisorStoppingEvent, self._stopping)
         shim.raise_file_limit()
         supervisord.options.execve = Become(supervisord.options.execve)
+        Subprocess.drain = _patiently(Subprocess.drain)
 
     def _running(self, event: object) -> None:
         # Only now: before, supervisord may still become its own child. The shim compares its parent with this.
@@ -200,6 +206,31 @@ class Become:
             if code is not None:
                 os._exit(code)
         self._execve(path, argv, env)
+
+
+def _patiently(drain: Callable[[Any], None]) -> Callable[[Any], None]:
+    """supervisord reads once what a program has left to say, and closes. The filter that takes secrets out of its
+    output (`exec.clear_output`) says the last of it a moment later: why a camera did not let it in, for instance."""
+
+    def patient(process: Any) -> None:
+        deadline = time.monotonic() + LAST_WORDS
+        for output in list(process.dispatchers.values()):
+            while output.readable() and _group_lives(process.pid) and (left := deadline - time.monotonic()) > 0:
+                poller = select.poll()
+                poller.register(output.fd, select.POLLIN)
+                if poller.poll(1000 * left):
+                    output.handle_read_event()
+        drain(process)
+
+    return patient
+
+
+def _group_lives(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _facts(path: str) -> tuple[int, ...]:
