@@ -8,15 +8,18 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from vidops.errors import PermanentError
+from vidops.gateway.datagrams import open_datagrams
 from vidops.gateway.direct import NOTSENT_LOWAT
 from vidops.gateway.holders import holder_of
 from vidops.resources.layout import SOCKET_PATH_LIMIT, split_mode
 from vidops.runtime.activation import inherited
 
 BACKLOG = 1024
+FREE_PORT_TRIES = 10
 UNIX_MODE = 0o660
 """Its group may use a unix socket that a gateway listens on: that is how a proxy in front gets in."""
 
@@ -89,6 +92,40 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
         for sock in opened:
             sock.close()
         raise _failed(bind, _reason(bind, error)) from None
+    return opened
+
+
+def open_pairs(
+    bind: Bind, shared: Container[tuple[str, int]]
+) -> tuple[list[socket.socket], list[socket.socket | None]]:
+    """`open_sockets` and `open_beside`. The kernel's choice of a port may be taken by others for UDP: then another."""
+    tries = FREE_PORT_TRIES if bind.port == 0 else 1
+    while True:
+        sockets = open_sockets(bind)
+        try:
+            return sockets, open_beside(bind, sockets, shared)
+        except BaseException as error:
+            for sock in sockets:
+                sock.close()
+            tries -= 1
+            if tries == 0 or not isinstance(error, PermanentError):
+                raise
+
+
+def open_beside(
+    bind: Bind, sockets: Sequence[socket.socket], shared: Container[tuple[str, int]]
+) -> list[socket.socket | None]:
+    """A UDP socket at the address of each TCP socket; None where its address is `shared`: open already. Raises
+    `PermanentError`."""
+    opened: list[socket.socket | None] = []
+    try:
+        for sock in sockets:
+            opened.append(None if sock.getsockname()[:2] in shared else open_datagrams(sock))
+    except OSError as error:
+        for datagrams in opened:
+            if datagrams is not None:
+                datagrams.close()
+        raise _failed(bind, f"for HTTP/3, by UDP: {_reason(bind, error, udp=True)}") from None
     return opened
 
 
@@ -167,9 +204,9 @@ def _answers(path: str) -> bool:
         return True
 
 
-def _reason(bind: Bind, error: OSError) -> str:
+def _reason(bind: Bind, error: OSError, *, udp: bool = False) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"the address is in use{holder_of(port=bind.port)}: stop that, or choose another port"
+        return f"the address is in use{holder_of(port=bind.port, udp=udp)}: stop that, or choose another port"
     if error.errno == errno.EACCES:
         return f"port {bind.port} needs a privilege (CAP_NET_BIND_SERVICE), or choose one from 1024 on"
     if error.errno == errno.EADDRNOTAVAIL:

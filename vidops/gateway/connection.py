@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from ssl import SSLError
 from typing import Any
 
@@ -19,6 +20,7 @@ from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
 from vidops.gateway.outflow import ABORT
 from vidops.gateway.peer import tls_extension
+from vidops.gateway.reply import ALT_SVC
 from vidops.gateway.strict import StrictH11, StrictProtocols
 from vidops.gateway.tunnel import offer_tunnel
 from vidops.gateway.wire import Wire
@@ -40,6 +42,7 @@ class Connection(TCPServer):
         writer: asyncio.StreamWriter,
         *,
         head_timeout: float = HEAD_TIMEOUT,
+        alt_svc: Callable[[int], bytes | None] = lambda port: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         unused: Any = app  # Hypercorn hands it to `Exchanges.spawn_app`, which has its own
@@ -49,6 +52,7 @@ class Connection(TCPServer):
         self._secure = tls is not None
         self._tls = tls_extension(tls) if tls is not None else None
         self._head_timeout = head_timeout
+        self._alt_svc = alt_svc
         self._ended = False
 
     async def run(self) -> None:
@@ -108,6 +112,9 @@ class Connection(TCPServer):
     def _prepare(self, scope: Scope, send: Any) -> None:
         if self._tls is not None:
             scope["extensions"]["tls"] = self._tls
+            _, port = scope["server"] or ("", None)
+            if port is not None:
+                scope[ALT_SVC] = self._alt_svc(port)
         offer_tunnel(scope, send)
         scope[ABORT] = self.abort
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):

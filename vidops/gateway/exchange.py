@@ -66,6 +66,10 @@ class Exchanges(TaskGroup):
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
 
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
     def stop_helpers(self) -> None:
         """The connection is over: without this, a pause between pings would hold it in memory."""
         for task in self._helpers:

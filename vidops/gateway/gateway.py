@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypercorn.asyncio.worker_context import WorkerContext
 
@@ -20,6 +20,12 @@ from vidops.resources.resource import JSON
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime.tasks import Tasks
 
+if TYPE_CHECKING:
+    # An extra that only those have who want it.
+    from vidops.gateway.bounded import BoundedQuic
+    from vidops.gateway.h3 import QuicCall
+    from vidops.gateway.quic import Link
+
 END_TIMEOUT = 2.0
 """Seconds that connections have to end after the last request has; then they are dropped."""
 
@@ -32,9 +38,10 @@ class Gateway:
         self._services = services
         self._config = hypercorn_config()
         self._context = WorkerContext(None)
-        self._listeners = Listeners(self._accept)
-        self._connections: dict[Connection, asyncio.Task[Any]] = {}
+        self._listeners = Listeners(self._accept, self._accept_quic)
+        self._connections: dict[Connection | QuicCall, asyncio.Task[Any]] = {}
         self._tasks = Tasks()
+        self._calls = Tasks()
         self._retiring: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._dispatcher: Dispatcher | None = None
@@ -125,12 +132,29 @@ class Gateway:
                 await asyncio.wait(self._connections.values(), timeout=END_TIMEOUT)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
         assert self._dispatcher is not None
         connection = Connection(
-            self._dispatcher, self._config, self._context, reader, writer, head_timeout=self.head_timeout
+            self._dispatcher,
+            self._config,
+            self._context,
+            reader,
+            writer,
+            head_timeout=self.head_timeout,
+            alt_svc=self._listeners.alt_svc,
         )
+        await self._run(connection)
+
+    def _accept_quic(self, quic: BoundedQuic, link: Link) -> QuicCall:
+        from vidops.gateway.h3 import QuicCall
+
+        assert self._dispatcher is not None
+        call = QuicCall(self._dispatcher, self._config, self._context, quic, link)
+        self._calls.start(self._run(call), "an HTTP/3 connection")
+        return call
+
+    async def _run(self, connection: Connection | QuicCall) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         self._connections[connection] = task
         try:
             await connection.run()

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator
 
 _LISTEN = "0A"
+_UDP_BOUND = "07"
 
 
-def holder_of(*, port: int = 0, path: str = "") -> str:
+def holder_of(*, port: int = 0, path: str = "", udp: bool = False) -> str:
     """ " by nginx (pid 123)" for the process that listens there; empty where that cannot be seen."""
-    inodes = set(_unix_inodes(path) if path else _tcp_inodes(port))
+    inodes = set(_unix_inodes(path) if path else _port_inodes(port, "udp" if udp else "tcp"))
     for pid, name in _holders(inodes):
         return f" by {name} (pid {pid})"
     return ""
@@ -24,10 +25,11 @@ def _lines(file: str) -> Iterator[list[str]]:
             yield line.split()
 
 
-def _tcp_inodes(port: int) -> Iterator[str]:
-    for file in ("/proc/net/tcp", "/proc/net/tcp6"):
+def _port_inodes(port: int, protocol: str) -> Iterator[str]:
+    state = _LISTEN if protocol == "tcp" else _UDP_BOUND
+    for file in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
         for fields in _lines(file):
-            if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            if len(fields) > 9 and fields[3] == state and int(fields[1].rpartition(":")[2], 16) == port:
                 yield fields[9]
 
 

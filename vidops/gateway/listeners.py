@@ -6,15 +6,21 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from vidops.errors import PermanentError
-from vidops.gateway.binds import BACKLOG, Bind, address_of, open_sockets
+from vidops.gateway.binds import BACKLOG, Bind, address_of, open_beside, open_pairs, open_sockets
 from vidops.gateway.tls import Certificate
 from vidops.gateway.wire import Accept, wires
 
+if TYPE_CHECKING:
+    from vidops.gateway.quic import Endpoint
+
 TLS_HANDSHAKE_TIMEOUT = 10.0
+ALT_SVC_AGE = 3600
+"""Seconds that clients may remember that there is HTTP/3."""
 
 
 @dataclass(eq=False)
@@ -26,6 +32,8 @@ class _Listener:
     mark: str = ""
     servers: list[asyncio.Server] = field(default_factory=list)
     inode: int = 0
+    endpoints: list[Endpoint] = field(default_factory=list)
+    """QUIC on the same addresses, where it is wanted."""
 
     async def serve(self, accept: Accept, certificate: Certificate | None) -> None:
         """Start servers, then stop those before them: no connection is refused in between."""
@@ -64,40 +72,80 @@ class Change:
     keep: list[_Listener]
     opened: list[_Listener]
     certificate: Certificate | None
+    endpoints: dict[_Listener, list[Endpoint]] = field(default_factory=dict)
+    """Those that QUIC is to be served at, and is not yet."""
 
 
 class Listeners:
     """All of a gateway's."""
 
-    def __init__(self, accept: Accept) -> None:
+    def __init__(self, accept: Accept, accept_quic: Callable[..., Any]) -> None:
         self._accept = accept
+        self._accept_quic = accept_quic
         self._current: list[_Listener] = []
+        self._leaving: dict[tuple[str, int], Endpoint] = {}
+        """Endpoints whose address is not wanted, or may still be open for their connections."""
 
     @property
     def addresses(self) -> list[str]:
         """The actual ones: port 0 shows as what the kernel gave."""
         return [address_of(sock) for listener in self._current for sock in listener.sockets]
 
+    def alt_svc(self, port: int) -> bytes | None:
+        """What answers on that TCP port say of HTTP/3 beside it."""
+        served = any(endpoint.port == port for listener in self._current for endpoint in listener.endpoints)
+        return b'h3=":%d"; ma=%d' % (port, ALT_SVC_AGE) if served else None
+
     def stage(self, binds: Sequence[str], certificate: Certificate | None) -> Change:
         """Open what is new. Raises `PermanentError`; then nothing is open that was not before."""
         parsed = list(dict.fromkeys(Bind.parse(text) for text in binds))
         if not parsed:
             raise PermanentError("bind: nothing to listen on", reason="InvalidBind")
+        quic = certificate is not None and certificate.quic is not None
+        if quic and not any(bind.host for bind in parsed):
+            raise PermanentError("tls.http3: no address of bind is a host:port", reason="InvalidBind")
         current = {listener.bind: listener for listener in self._current}
         change = Change(parsed, [current[bind] for bind in parsed if bind in current], [], certificate)
         try:
             for bind in parsed:
                 if bind not in current:
-                    listener = _Listener(bind, open_sockets(bind))
-                    if bind.path:
-                        listener.inode = os.lstat(bind.path).st_ino
-                    change.opened.append(listener)
+                    change.opened.append(self._opened(change, bind, quic))
+            if quic:
+                for listener in change.keep:
+                    if listener.bind.host and not listener.endpoints:
+                        self._beside(change, listener, [])
         except BaseException:
             self.undo(change)
             raise
         return change
 
+    def _opened(self, change: Change, bind: Bind, quic: bool) -> _Listener:
+        if not quic or not bind.host:
+            listener = _Listener(bind, open_sockets(bind))
+            if bind.path:
+                listener.inode = os.lstat(bind.path).st_ino
+            return listener
+        sockets, datagrams = open_pairs(bind, set(self._leaving))
+        listener = _Listener(bind, sockets)
+        self._beside(change, listener, datagrams)
+        return listener
+
+    def _beside(self, change: Change, listener: _Listener, opened: Sequence[socket.socket | None]) -> None:
+        from vidops.gateway.quic import Endpoint
+
+        opened = opened or open_beside(listener.bind, listener.sockets, set(self._leaving))
+        endpoints = change.endpoints[listener] = []
+        for sock, datagrams in zip(listener.sockets, opened, strict=True):
+            if datagrams is None:
+                endpoint = self._leaving.pop(sock.getsockname()[:2])
+                endpoint.revive()
+            else:
+                endpoint = Endpoint(datagrams, self._accept_quic)
+            endpoints.append(endpoint)
+
     def undo(self, change: Change) -> None:
+        for endpoints in change.endpoints.values():
+            self._retire(endpoints)
         for listener in change.opened:
             listener.close()
 
@@ -108,11 +156,34 @@ class Listeners:
             await listener.serve(self._accept, change.certificate)
         leaving = [listener for listener in self._current if listener not in change.keep]
         self._current = sorted([*change.keep, *change.opened], key=lambda one: change.binds.index(one.bind))
+        for listener, endpoints in change.endpoints.items():
+            listener.endpoints = endpoints
+        quic = change.certificate.quic if change.certificate else None
+        for listener in self._current:
+            for endpoint in listener.endpoints:
+                endpoint.configuration = quic
+            if quic is None:
+                self._stop_quic(listener)
         for listener in leaving:
+            self._stop_quic(listener)
             listener.close()
+
+    def _stop_quic(self, listener: _Listener) -> None:
+        endpoints, listener.endpoints = listener.endpoints, []
+        self._retire(endpoints)
+
+    def _retire(self, endpoints: Sequence[Endpoint]) -> None:
+        """Their sockets stay for as long as connections use them, and serve again when they are wanted meanwhile."""
+        for endpoint in endpoints:
+            self._leaving[endpoint.host, endpoint.port] = endpoint
+            endpoint.retire(self._left)
+
+    def _left(self, endpoint: Endpoint) -> None:
+        self._leaving.pop((endpoint.host, endpoint.port), None)
 
     def close(self) -> None:
         """Accept nothing more. Established connections go on."""
         for listener in self._current:
+            self._stop_quic(listener)
             listener.close()
         self._current = []

@@ -38,6 +38,16 @@ def tls_extension(tls: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
     }
 
 
+def quic_extension(tls: Any) -> dict[str, Any]:
+    """The same over QUIC, of aioquic's `tls.Context`: always TLS 1.3, and no client is asked for a certificate."""
+    return {
+        "tls_version": _VERSIONS["TLSv1.3"],
+        "cipher_suite": f"TLS_{tls.key_schedule.cipher_suite.name}",
+        "client_cert_name": None,
+        CLIENT_CERTIFICATE: None,
+    }
+
+
 def rfc4514(subject: Any) -> str:
     """A subject as `getpeercert` gives it: "CN=door,O=Example"; the most specific name is the first."""
     return ",".join(

@@ -9,6 +9,8 @@ from vidops.gateway.direct import TransportStream
 from vidops.gateway.outflow import Outflow
 from vidops.resources.catalogue import Message, Scope, Send
 
+ALT_SVC = "vidops.alt_svc"
+"""Key of the scope: what answers over TCP say of HTTP/3 (RFC 7838), where it is served beside."""
 _LONG = (b"multipart/x-mixed-replace", b"text/event-stream")
 
 
@@ -25,6 +27,7 @@ class Reply:
         self._all = send
         self._watched = Outflow(scope, send) if body is not None else send
         self._body = body
+        self._alt_svc: bytes | None = scope.get(ALT_SVC)
         self._http1 = scope.get("http_version") in ("1.0", "1.1")
 
     async def __call__(self, message: Message) -> None:
@@ -55,13 +58,17 @@ class Reply:
         names = {name.lower(): value for name, value in headers}
         kind = names.get(b"content-type", b"")
         if b"date" not in names:
-            message = {**message, "headers": [*headers, (b"date", http_date())]}
+            headers.append((b"date", http_date()))
+        if self._alt_svc is not None:
+            # An upstream's word is about its own ports.
+            headers = [*((n, v) for n, v in headers if n.lower() != b"alt-svc"), (b"alt-svc", self._alt_svc)]
+        message = {**message, "headers": headers}
         self.long = kind.startswith(_LONG)
         if self.direct is not None and self.direct.claimed:
             self.direct.open(message)
             return
         if self.closing and self._http1:
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
         await self._send(message)
 
     async def _part(self, message: Message) -> None:

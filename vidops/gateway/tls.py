@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vidops.errors import PermanentError
 from vidops.resources.specs import SecretRef, TLSSpec
 from vidops.runtime.files import read_bounded
 
+if TYPE_CHECKING:
+    # An extra that only those have who want it.
+    from aioquic.quic.configuration import QuicConfiguration
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`mark` is a digest of all that the context was made of: the same files renewed give another one."""
+    """`mark` is a digest of all that the context was made of: the same files renewed give another one. `quic`: the same
+    for HTTP/3, where it is wanted."""
 
     context: ssl.SSLContext
     mark: str
+    quic: QuicConfiguration | None = None
 
 
 def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
@@ -35,7 +44,26 @@ def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
         _trust(context, spec.client_ca, authorities)
         context.verify_mode = ssl.CERT_REQUIRED if spec.client_auth == "required" else ssl.CERT_OPTIONAL
     made_of = (chain, key.encode(), authorities, spec.client_auth.encode())
-    return Certificate(context, hashlib.sha256(b"\0".join(made_of)).hexdigest())
+    quic = _quic(spec, key) if spec.http3 else None
+    return Certificate(context, hashlib.sha256(b"\0".join(made_of)).hexdigest(), quic)
+
+
+def _quic(spec: TLSSpec, key: str) -> QuicConfiguration:
+    if spec.client_ca:
+        raise PermanentError("tls: http3 and client_ca exclude each other", reason="InvalidTLS")
+    try:
+        from vidops.gateway.quic import configuration
+    except ImportError as error:
+        raise PermanentError(
+            f"tls.http3 needs aioquic ({error}): pip install 'vidops[http3]'", reason="NoHTTP3"
+        ) from None
+    with _file_of(key) as keyfile:
+        try:
+            return configuration(spec.certfile, keyfile)
+        except (OSError, ValueError, TypeError) as error:
+            raise PermanentError(
+                f"tls.http3: {spec.certfile} and its key cannot be used: {error}", reason="InvalidTLS"
+            ) from None
 
 
 def _read(field: str, path: str) -> bytes:
@@ -58,19 +86,24 @@ def _trust(context: ssl.SSLContext, path: str, authorities: bytes) -> None:
 
 
 def _load_pair(context: ssl.SSLContext, certfile: str, key: str) -> None:
-    """OpenSSL reads keys from files alone: one that lives in memory and has no name serves."""
-    import os
+    with _file_of(key) as keyfile:
+        try:
+            context.load_cert_chain(certfile, keyfile, password=lambda: "")
+        except (ssl.SSLError, OSError) as error:
+            said = getattr(error, "reason", None) or error
+            raise PermanentError(
+                f"tls: {certfile} and its key cannot be used ({said}): they must be PEM, belong together, and the key "
+                "must have no passphrase",
+                reason="InvalidTLS",
+            ) from None
 
+
+@contextlib.contextmanager
+def _file_of(key: str) -> Iterator[str]:
+    """OpenSSL reads keys from files alone: one that lives in memory and has no name serves."""
     descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, key.encode())
-        context.load_cert_chain(certfile, f"/proc/self/fd/{descriptor}", password=lambda: "")
-    except (ssl.SSLError, OSError) as error:
-        said = getattr(error, "reason", None) or error
-        raise PermanentError(
-            f"tls: {certfile} and its key cannot be used ({said}): they must be PEM, belong together, and the key "
-            "must have no passphrase",
-            reason="InvalidTLS",
-        ) from None
+        yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)

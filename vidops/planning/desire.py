@@ -250,6 +250,7 @@ def _tls(entry: TLS) -> TLSSpec:
         keyfile=entry.keyfile,
         client_ca=entry.client_ca,
         client_auth=entry.client_auth or "required",
+        http3=entry.http3,
     )
 
 

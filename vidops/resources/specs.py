@@ -191,12 +191,14 @@ class RouteSpec(Spec):
 
 
 class TLSSpec(Spec):
-    """`client_ca`: the PEM file of the authorities whose certificates clients show; empty: none is asked for."""
+    """`client_ca`: the PEM file of the authorities whose certificates clients show; empty: none is asked for. `http3`:
+    QUIC on the UDP port beside each TCP port."""
 
     certfile: str
     keyfile: SecretRef
     client_ca: str = ""
     client_auth: Literal["required", "optional"] = "required"
+    http3: bool = False
 
 
 class GatewaySpec(Spec):

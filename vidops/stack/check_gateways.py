@@ -28,11 +28,22 @@ def check_gateways(subject: Subject) -> None:
         else:
             _check_reach(subject, (*at, "routes"), gateway.routes)
         _check_binds(subject, at, gateway.bind, taken)
+        if gateway.tls is not None and gateway.tls.http3 and not any(map(_has_port, _several(gateway.bind))):
+            hint = "unix sockets and passed ones have no UDP port: add a host:port, or take http3 away"
+            subject.problem((*at, "tls", "http3"), "no address of `bind` can be served by HTTP/3", hint)
+
+
+def _several(bind: str | list[str]) -> list[str]:
+    return bind if isinstance(bind, list) else [bind]
+
+
+def _has_port(address: str) -> bool:
+    return not address.startswith(("unix:", "fd:"))
 
 
 def _check_binds(subject: Subject, at: DocPath, bind: str | list[str], taken: Taken) -> None:
     several = isinstance(bind, list)
-    for i, address in enumerate(bind if isinstance(bind, list) else [bind]):
+    for i, address in enumerate(_several(bind)):
         path: DocPath = (*at, "bind", i) if several else (*at, "bind")
         host, _, port = address.rpartition(":")
         port = split_mode(port)[0] if host in ("unix", "fd") else str(int(port))

@@ -172,11 +172,19 @@ class TLS(Options):
     client_auth: Literal["required", "optional"] | None = None
     """Whether a client without a certificate is refused in the handshake (the default with `client_ca`). Where it is
     optional, `client_certificate` in a chain asks for one."""
+    http3: bool = False
+    """Serve HTTP/3, too: by QUIC, on the UDP port of each `host:port` of `bind`. Needs `vidops[http3]`, and excludes
+    `client_ca`."""
 
     @model_validator(mode="after")
     def _whole(self) -> TLS:
         if self.client_auth is not None and not self.client_ca:
             raise ValueError("client_auth needs client_ca: whose certificates are good?")
+        if self.http3 and self.client_ca:
+            raise ValueError(
+                "http3 and client_ca exclude each other: over HTTP/3, clients' certificates can neither be asked for "
+                "nor verified (aioquic has no means of it)"
+            )
         return self
 
 

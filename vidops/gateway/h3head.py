@@ -1,0 +1,56 @@
+"""The head of an HTTP/3 request as an application's scope has it (RFC 9114, 4.3). Pure; what a head over TCP is refused
+for is refused by the guard, here as there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vidops.gateway.config import MAX_HEAD
+
+FIELD_COST = 32
+"""What a field counts beside its bytes (RFC 9114, 4.2.2)."""
+
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """Not a request that an application could be asked. `status`: what is answered."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """`fields`: with the authority as Host."""
+
+    method: str
+    path: bytes
+    websocket: bool
+    fields: list[tuple[bytes, bytes]]
+
+
+def is_request(fields: Fields) -> bool:
+    """Others are trailers, in which aioquic allows no pseudo-header."""
+    return any(name == b":method" for name, _ in fields)
+
+
+def read(fields: Fields) -> Head:
+    """Raises `Refused`."""
+    if sum(len(name) + len(value) + FIELD_COST for name, value in fields) > MAX_HEAD:
+        raise Refused(431)
+    pseudo = {name: value for name, value in fields if name.startswith(b":")}
+    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if not _METHOD.fullmatch(method) or not path.isascii() or pseudo.get(b":scheme", b"https") != b"https":
+        raise Refused(400)
+    websocket = method == b"CONNECT" and pseudo.get(b":protocol") == b"websocket"
+    if method == b"CONNECT" and not websocket:
+        raise Refused(501)
+    authority = pseudo.get(b":authority", b"")
+    # A Host that says otherwise stays beside it, and the guard refuses two.
+    plain = [f for f in fields if not f[0].startswith(b":") and f != (b"host", authority)]
+    return Head(method.decode().upper(), path, websocket, [(b"host", authority), *plain])
