@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from vidops.api import (
     Send,
     TemporaryError,
     respond,
+    respond_json,
 )
 from vidops.resources.catalogue import Catalogue
 from vidops.runtime.plugins import load_catalogue
@@ -28,6 +30,10 @@ class Nothing(Options):
 
 class Text(Options):
     text: str = ""
+
+
+class Size(Options):
+    size: int = 0
 
 
 class Seconds(Options):
@@ -42,6 +48,8 @@ class Probe:
         self.stopped: list[str] = []
         self.cancelled = 0
         self.running = 0
+        self.sent = 0
+        self.release = asyncio.Event()
 
 
 def catalogue(probe: Probe) -> Catalogue:
@@ -154,6 +162,48 @@ def catalogue(probe: Probe) -> Catalogue:
 
         return app
 
+    def flood(options: Size, context: GatewayContext) -> ASGIApp:
+        """Gives out so many bytes, and counts what was taken."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            probe.running += 1
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                for _ in range(options.size // 65536):
+                    await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+                    probe.sent += 65536
+                await send({"type": "http.response.body", "body": b""})
+            except asyncio.CancelledError:
+                probe.cancelled += 1
+                raise
+            finally:
+                probe.running -= 1
+
+        return app
+
+    def stubborn(options: Nothing, context: GatewayContext) -> ASGIApp:
+        """Stays when it is cancelled, until it is released."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            probe.running += 1
+            while not probe.release.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await probe.release.wait()
+            probe.running -= 1
+
+        return app
+
+    def seen(options: Nothing, context: GatewayContext) -> ASGIApp:
+        """What a handler is told of a request."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            names = ("http_version", "scheme", "server", "client", "path", "extensions")
+            told = {name: scope[name] for name in names}
+            told["headers"] = [[n.decode(), v.decode()] for n, v in scope["headers"]]
+            await respond_json(scope, send, told, headers=[(b"alt-svc", b'h3=":1"')])
+
+        return app
+
     known = load_catalogue()
     ours: list[Any] = [
         HandlerType("slow", Seconds, slow),
@@ -163,6 +213,9 @@ def catalogue(probe: Probe) -> Catalogue:
         HandlerType("unbuildable", Text, unbuildable),
         HandlerType("upload", Nothing, upload),
         HandlerType("echo", Nothing, echo),
+        HandlerType("flood", Size, flood),
+        HandlerType("seen", Nothing, seen),
+        HandlerType("stubborn", Nothing, stubborn),
         HandlerType("marks", Nothing, marks),
         MiddlewareType("mark", Text, mark),
     ]

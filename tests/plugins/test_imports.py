@@ -6,20 +6,12 @@ import subprocess
 import sys
 
 HEAVY = (
-    "argon2",
-    "authlib",
-    "bcrypt",
-    "cryptography",
-    "hishel",
-    "joserfc",
-    "psutil",
-    "quart",
-    "redis",
-    "boto3",
+    "aioquic", "argon2", "authlib", "bcrypt", "cryptography", "hishel", "joserfc", "psutil", "quart", "redis", "boto3",
     "botocore",
-)
+)  # fmt: skip
 PROGRAM = f"""
 import sys
+import vidops.gateway.__main__
 from vidops.runtime.plugins import load_catalogue
 assert load_catalogue(()).middleware["cache"]
 print(*sorted(set({HEAVY!r}) & set(sys.modules)))
