@@ -181,6 +181,20 @@ def catalogue(probe: Probe) -> Catalogue:
 
         return app
 
+    def dropping(options: Nothing, context: GatewayContext) -> ASGIApp:
+        """Drops its own request in the middle of the answer, as is done with those who read too slowly."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+            scope["vidops.abort"]()
+            await send({"type": "http.response.body", "body": b"never", "more_body": True})
+            assert (await receive())["type"] == "http.request"
+            assert (await receive())["type"] == "http.disconnect"
+            probe.cancelled += 1
+
+        return app
+
     def stubborn(options: Nothing, context: GatewayContext) -> ASGIApp:
         """Stays when it is cancelled, until it is released."""
 
@@ -215,6 +229,7 @@ def catalogue(probe: Probe) -> Catalogue:
         HandlerType("echo", Nothing, echo),
         HandlerType("flood", Size, flood),
         HandlerType("seen", Nothing, seen),
+        HandlerType("dropping", Nothing, dropping),
         HandlerType("stubborn", Nothing, stubborn),
         HandlerType("marks", Nothing, marks),
         MiddlewareType("mark", Text, mark),

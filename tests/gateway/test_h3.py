@@ -29,6 +29,8 @@ ROUTES = [
     route("/fails", "raising", text="early"),
     route("/ws", "echo"),
     route("/stubborn", "stubborn"),
+    route("/dropping", "dropping"),
+    route("/hasty", "upload", chain=[{"type": "limits", "options": {"body_time": "300ms"}}]),
 ]
 CANCELLED = 0x10C
 INTERNAL_ERROR = 0x102

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import socket
 from collections.abc import AsyncIterator
@@ -121,6 +122,70 @@ async def test_a_client_that_says_farewell(world: World, certificate: Pair, prob
     await client.end()
     await until(lambda: probe.cancelled and not world.cameras.subscriptions, "the handlers' end", 5)
     await until(lambda: world.gateway.status()["connections"] == 0, "the connection's end", 5)
+
+
+async def test_a_request_that_is_dropped_takes_no_other_with_it(client: H3Client, probe: Probe) -> None:
+    stream = client.request("/dropping")
+    await until(lambda: stream in client.reset and probe.cancelled, "a reset, and its handler's knowledge")
+    assert b"never" not in client.bodies[stream]
+    assert await client.get("/hi") == (200, b"hi")
+
+
+async def test_a_body_that_comes_too_slowly(client: H3Client) -> None:
+    stream = client.request("/hasty", method="POST", body=b"x", more=True)
+    await until(lambda: stream in client.heads, "the answer")
+    assert client.status(stream) == 408
+    assert await client.get("/hi") == (200, b"hi")
+
+
+async def test_an_idle_connection_is_ended(world: World, client: H3Client) -> None:
+    """However often it says that it is there; and not while a request is open."""
+    world.gateway._config.keep_alive_timeout = 0.3
+    stream = client.request("/stream/door")
+    await until(lambda: world.cameras.subscriptions, "a viewer")
+    for _ in range(10):
+        await client.ping()
+        await asyncio.sleep(0.06)
+    assert not client.over
+    client.quic.stop_stream(stream, 0x10C)
+    client.transmit()
+    await until(lambda: client.over, "the end of the connection")
+    assert client.code == 0x100
+
+
+async def test_a_client_that_moves(client: H3Client) -> None:
+    """Its port is another one all at once, as behind a router that forgets: the connection goes on."""
+
+    async def port() -> int:
+        return int(json.loads((await client.get("/seen"))[1])["client"][1])
+
+    before = await port()
+    stays, client._transport = client._transport, None
+    assert stays is not None
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: client, local_addr=("127.0.0.1", 0))
+    now = transport.get_extra_info("sockname")[1]
+    stays.abort()
+    deadline = loop.time() + 10
+    while (seen := await port()) != now:
+        assert seen == before, "an address that it has never shown"
+        assert loop.time() < deadline
+
+
+async def test_a_version_that_is_not_spoken(world: World, client: H3Client) -> None:
+    """Is answered with those that are, and only where that makes no more of what it cost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", world.port))
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        head = b"\xc3\x0a\x0a\x0a\x0a\x08abcdefgh\x03xyz"
+        sock.send(head + bytes(100))
+        sock.send(head + bytes(1200))
+        answer = await asyncio.wait_for(loop.sock_recv(sock, 2000), 5)
+        assert answer[1:5] == bytes(4)
+        assert b"\x00\x00\x00\x01" in answer[5:]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(loop.sock_recv(sock, 2000), 0.3)
 
 
 async def test_datagrams_that_mean_nothing(world: World, certificate: Pair, client: H3Client) -> None:
