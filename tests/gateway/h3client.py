@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +47,8 @@ class H3Client(QuicConnectionProtocol):
         self.over = False
         self.code: int | None = None
         self.deaf = False
+        self.loss: Callable[[], bool] = lambda: False
+        """Whether the datagram that comes, or is to be sent, is lost."""
         self.went_away = False
 
     @classmethod
@@ -71,7 +74,7 @@ class H3Client(QuicConnectionProtocol):
         return self.quic.tls._peer_certificate
 
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
-        if not self.deaf:
+        if not self.deaf and not self.loss():
             super().datagram_received(data, addr)
 
     def request(

@@ -25,6 +25,7 @@ ROUTES = [
     route("/seen/**", "seen"),
     route("/slow", "slow", seconds=30),
     route("/flood", "flood", size=24 << 20),
+    route("/little", "flood", size=2 << 20),
     route("/breaks", "raising", text="late"),
     route("/fails", "raising", text="early"),
     route("/ws", "echo"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,17 @@ async def client(world: World, certificate: Pair) -> AsyncIterator[H3Client]:
     it = await H3Client.to(world.port, certificate[0])
     yield it
     await it.end()
+
+
+class Lossy:
+    """A transport that loses what `loss` says."""
+
+    def __init__(self, transport: Any, loss: Callable[[], bool]) -> None:
+        self._transport, self._loss = transport, loss
+
+    def sendto(self, data: bytes, address: Any) -> None:
+        if not self._loss():
+            self._transport.sendto(data, address)
 
 
 async def settled(value: Any) -> int:
@@ -63,6 +74,18 @@ async def test_a_large_answer_waits_for_its_reader(world: World, client: H3Clien
 async def test_a_large_answer_arrives_whole(client: H3Client) -> None:
     status, body = await client.answer(client.request("/flood"), 120)
     assert (status, len(body)) == (200, 24 << 20)
+
+
+async def test_a_network_that_loses_one_datagram_in_twenty(client: H3Client) -> None:
+    """Both ways, limits and what raises them included."""
+    dice = random.Random(5)
+    client.loss = lambda: dice.random() < 0.05
+    transport: Any = client._transport
+    client._transport = Lossy(transport, client.loss)
+    assert await client.answer(client.request("/upload", method="POST", body=bytes(2_000_000)), 60) == (200, b"2000000")
+    status, body = await client.answer(client.request("/little"), 60)
+    assert (status, len(body)) == (200, 2 << 20)
+    client._transport = transport
 
 
 async def test_a_client_that_stops_reading_for_good(client: H3Client, probe: Probe) -> None:
@@ -186,6 +209,17 @@ async def test_a_version_that_is_not_spoken(world: World, client: H3Client) -> N
         assert b"\x00\x00\x00\x01" in answer[5:]
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(loop.sock_recv(sock, 2000), 0.3)
+
+
+async def test_a_short_head_that_stands_for_a_long_one(client: H3Client) -> None:
+    """A byte names a field of the table that all know (QPACK, appendix A): 30 kB of those are a megabyte."""
+    stream = client.quic.get_next_available_stream_id()
+    client.bodies[stream] = bytearray()
+    authority = b"\x50\x09localhost"
+    head = b"\x00\x00\xd1\xd7" + authority + b"\xc1" + b"\xdf" * 30_000
+    client.quic.send_stream_data(stream, b"\x01" + (0x80000000 | len(head)).to_bytes(4, "big") + head, end_stream=True)
+    client.transmit()
+    assert await client.answer(stream) == (431, b"")
 
 
 async def test_datagrams_that_mean_nothing(world: World, certificate: Pair, client: H3Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,19 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(
     with pytest.raises(PermanentError, match="cannot be used"):
         await world.gateway.load()
     assert await (await connect(world.port, certificate[0])).get("/hi") == (200, b"hi")
+
+
+async def test_a_key_of_a_kind_that_aioquic_lacks(world: World, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521", "-nodes", "-days", "2",
+         "-keyout", key, "-out", cert, "-subj", "/CN=localhost"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with pytest.raises(PermanentError, match=r"tls.http3: the key of .* use RSA, P-256, P-384 or Ed25519"):
+        await world.start(ROUTES, tls=tls((cert, key)))
+    await world.start(ROUTES, tls=tls((cert, key), http3=False))
 
 
 async def test_on_and_off(world: World, certificate: Pair, connect: Clients) -> None:
@@ -201,10 +215,11 @@ async def test_the_end_waits_for_nobody_for_ever(
     await world.start(ROUTES, tls=tls(certificate), drain_timeout=0.2)
     client = await connect(world.port, certificate[0])
     deaf = await connect(world.port, certificate[0])
+    port = world.port
     stream = client.request("/ages")
     deaf.request("/stream/door")
     await until(lambda: probe.running and world.cameras.subscriptions, "both")
     deaf.deaf = True
     await asyncio.wait_for(world.gateway.close(), 8)
     assert (await client.answer(stream))[0] == 503
-    assert not udp_open(world.port) if world.gateway.addresses else True
+    assert not udp_open(port)

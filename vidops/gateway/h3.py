@@ -129,13 +129,15 @@ class QuicCall:
     # -- QUIC --------------------------------------------------------------------------------------------------
 
     def _advance(self, step: Callable[..., None] | None = None) -> None:
-        """A step of the protocol machine, what follows from it, and what is to be sent."""
+        """A step of the protocol machine and what follows from it; or else what is to be sent."""
         try:
             if step is not None:
                 step(now=self._loop.time())
-            while not self._over.is_set() and (event := self._quic.next_event()) is not None:
-                self._event(event)
-            self._transmit()
+                while not self._over.is_set() and (event := self._quic.next_event()) is not None:
+                    self._event(event)
+                self._soon()  # once for all datagrams that have come
+            else:
+                self._transmit()
         except Exception as error:  # noqa: BLE001 - what a peer sent must not end more than its connection
             self._failure = self._failure or error
             self.abort()

@@ -8,6 +8,7 @@ aioquic's protocol machines; requests are Hypercorn's streams as over TCP. Impor
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -39,6 +40,9 @@ OPENING_LIMIT = 64
 
 def configuration(certfile: str, keyfile: str) -> QuicConfiguration:
     """What new connections are made with. Raises `PermanentError` where the key is of a kind that aioquic lacks."""
+    # It warns of what peers do wrong; they can do that as often as they like.
+    for name in ("quic", "http3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     made = settings(alpn_protocols=H3_ALPN, idle_timeout=IDLE_TIMEOUT)
     made.load_cert_chain(certfile, keyfile)
     probe = Context(is_client=False)
