@@ -73,6 +73,11 @@ class H3Client(QuicConnectionProtocol):
         """The server's."""
         return self.quic.tls._peer_certificate
 
+    @property
+    def chain(self) -> Any:
+        """What it has shown beside it."""
+        return self.quic.tls._peer_certificate_chain
+
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
         if not self.deaf and not self.loss():
             super().datagram_received(data, addr)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.authority import Authority
 from tests.gateway.h2client import H2Client
 from tests.gateway.h3client import H3Client
 from tests.gateway.plugins import Probe
@@ -94,6 +95,20 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(
     assert await (await connect(world.port, certificate[0])).get("/hi") == (200, b"hi")
 
 
+@pytest.mark.parametrize("between", [b"", b"\n\nsubject: somebody\n"])
+async def test_the_whole_chain_is_shown(tmp_path: Path, world: World, connect: Clients, between: bytes) -> None:
+    """Whatever stands between certificates, and however lines end."""
+    authority = Authority(tmp_path)
+    cert, key = authority.issue(tmp_path, CN="localhost")
+    both = cert.read_bytes() + between + authority.file.read_bytes() + b"\n"
+    cert.write_bytes(both.replace(b"\n", b"\r\n") if between else both)
+    await world.start(ROUTES, tls=tls((cert, key)))
+    client = await connect(world.port, authority.file)
+    assert client.certificate.issuer == authority.name
+    assert [shown.subject for shown in client.chain] == [authority.name]
+    assert await client.get("/hi") == (200, b"hi")
+
+
 async def test_a_key_of_a_kind_that_aioquic_lacks(world: World, tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
@@ -102,7 +117,7 @@ async def test_a_key_of_a_kind_that_aioquic_lacks(world: World, tmp_path: Path) 
         check=True,
         capture_output=True,
     )  # fmt: skip
-    with pytest.raises(PermanentError, match=r"tls.http3: the key of .* use RSA, P-256, P-384 or Ed25519"):
+    with pytest.raises(PermanentError, match="HTTP/3 is served with keys of RSA, P-256, P-384 and Ed25519 alone"):
         await world.start(ROUTES, tls=tls((cert, key)))
     await world.start(ROUTES, tls=tls((cert, key), http3=False))
 

@@ -8,6 +8,7 @@ aioquic's protocol machines; requests are Hypercorn's streams as over TCP. Impor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -26,8 +27,10 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
 from aioquic.tls import Context
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 
-from vidops.errors import PermanentError
 from vidops.gateway import datagrams
 from vidops.gateway.bounded import BoundedQuic, settings
 from vidops.gateway.datagrams import Address, Local
@@ -38,21 +41,20 @@ OPENING_LIMIT = 64
 """Handshakes at once, beyond which a client has to show that its address is its own before it costs anything."""
 
 
-def configuration(certfile: str, keyfile: str) -> QuicConfiguration:
-    """What new connections are made with. Raises `PermanentError` where the key is of a kind that aioquic lacks."""
+def configuration(chain: bytes, key: bytes) -> QuicConfiguration:
+    """What new connections are made with, of a certificate's chain and its key in PEM. Raises `ValueError`."""
     # It warns of what peers do wrong; they can do that as often as they like.
     for name in ("quic", "http3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     made = settings(alpn_protocols=H3_ALPN, idle_timeout=IDLE_TIMEOUT)
-    made.load_cert_chain(certfile, keyfile)
+    # Not by aioquic's reader: it is particular about what stands between certificates.
+    made.certificate, *made.certificate_chain = load_pem_x509_certificates(chain)
     probe = Context(is_client=False)
-    probe.certificate_private_key = made.private_key
+    with contextlib.suppress(UnsupportedAlgorithm):
+        private: Any = load_pem_private_key(key, password=None)
+        made.private_key = probe.certificate_private_key = private
     if not probe._signature_algorithms_for_private_key():
-        raise PermanentError(
-            f"tls.http3: the key of {certfile} is of a kind that HTTP/3 is not served with: use RSA, P-256, P-384 or "
-            "Ed25519",
-            reason="InvalidTLS",
-        )
+        raise ValueError("HTTP/3 is served with keys of RSA, P-256, P-384 and Ed25519 alone")
     return made
 
 

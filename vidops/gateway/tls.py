@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,11 +42,11 @@ def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
         _trust(context, spec.client_ca, authorities)
         context.verify_mode = ssl.CERT_REQUIRED if spec.client_auth == "required" else ssl.CERT_OPTIONAL
     made_of = (chain, key.encode(), authorities, spec.client_auth.encode())
-    quic = _quic(spec, key) if spec.http3 else None
+    quic = _quic(spec, chain, key) if spec.http3 else None
     return Certificate(context, hashlib.sha256(b"\0".join(made_of)).hexdigest(), quic)
 
 
-def _quic(spec: TLSSpec, key: str) -> QuicConfiguration:
+def _quic(spec: TLSSpec, chain: bytes, key: str) -> QuicConfiguration:
     if spec.client_ca:
         raise PermanentError("tls: http3 and client_ca exclude each other", reason="InvalidTLS")
     try:
@@ -57,13 +55,10 @@ def _quic(spec: TLSSpec, key: str) -> QuicConfiguration:
         raise PermanentError(
             f"tls.http3 needs aioquic ({error}): pip install 'vidops[http3]'", reason="NoHTTP3"
         ) from None
-    with _file_of(key) as keyfile:
-        try:
-            return configuration(spec.certfile, keyfile)
-        except (OSError, ValueError, TypeError) as error:
-            raise PermanentError(
-                f"tls.http3: {spec.certfile} and its key cannot be used: {error}", reason="InvalidTLS"
-            ) from None
+    try:
+        return configuration(chain, key.encode())
+    except (ValueError, TypeError) as error:
+        raise PermanentError(f"tls.http3: {spec.certfile} or its key: {error}", reason="InvalidTLS") from None
 
 
 def _read(field: str, path: str) -> bytes:
@@ -86,24 +81,19 @@ def _trust(context: ssl.SSLContext, path: str, authorities: bytes) -> None:
 
 
 def _load_pair(context: ssl.SSLContext, certfile: str, key: str) -> None:
-    with _file_of(key) as keyfile:
-        try:
-            context.load_cert_chain(certfile, keyfile, password=lambda: "")
-        except (ssl.SSLError, OSError) as error:
-            said = getattr(error, "reason", None) or error
-            raise PermanentError(
-                f"tls: {certfile} and its key cannot be used ({said}): they must be PEM, belong together, and the key "
-                "must have no passphrase",
-                reason="InvalidTLS",
-            ) from None
-
-
-@contextlib.contextmanager
-def _file_of(key: str) -> Iterator[str]:
     """OpenSSL reads keys from files alone: one that lives in memory and has no name serves."""
+    import os
+
     descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, key.encode())
-        yield f"/proc/self/fd/{descriptor}"
+        context.load_cert_chain(certfile, f"/proc/self/fd/{descriptor}", password=lambda: "")
+    except (ssl.SSLError, OSError) as error:
+        said = getattr(error, "reason", None) or error
+        raise PermanentError(
+            f"tls: {certfile} and its key cannot be used ({said}): they must be PEM, belong together, and the key "
+            "must have no passphrase",
+            reason="InvalidTLS",
+        ) from None
     finally:
         os.close(descriptor)
