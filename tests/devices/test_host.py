@@ -6,13 +6,17 @@ import asyncio
 import json
 import os
 import struct
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.devices.wrapper import needs_umockdev, printed
+from vidops.ports import DeviceFacts
+from vidops.resources.catalogue import ScannerType
 from vidops.runtime.devices import HostDevices
+from vidops.v4l2 import query
 from vidops.v4l2.capability import parse_capability, query_capability
 from vidops_plugins.scanners import vidops_scanners
 
@@ -67,6 +71,25 @@ def test_any_answer_is_read(data: bytes) -> None:
 def test_what_is_no_video_node_is_none(tmp_path: object) -> None:
     for path in ("/dev/null", "/nonexistent", "/dev", str(tmp_path)):
         assert query_capability(path) is None
+
+
+async def test_a_node_is_asked_once_a_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(query, "_query", asked.append)
+
+    def scan() -> Sequence[DeviceFacts]:
+        for path in ("/dev/video0", "/dev/video1", "/dev/video0"):
+            query.query_node(path)
+        return []
+
+    devices = HostDevices([ScannerType("one", scan), ScannerType("two", scan)])
+    await devices.scan()
+    assert asked == ["/dev/video0", "/dev/video1"]
+    await devices.scan()
+    assert asked == ["/dev/video0", "/dev/video1"] * 2
+    query.query_node("/dev/video0")
+    query.query_node("/dev/video0")
+    assert asked[4:] == ["/dev/video0"] * 2
 
 
 @pytest.mark.skipif(os.path.exists("/sys/class/video4linux"), reason="this host has video devices")

@@ -208,6 +208,8 @@ def cameras_of(stack: dict[str, Any], devices: list[DeviceFacts]) -> dict[str, S
     text = json.dumps({"apiVersion": "vidops/v1", **stack}).encode()
     compiler = Compiler(load_catalogue(), {}, lambda _data, _base: Layout("/run/x", "/var/x", "/data"), {})
     resources = compiler.compile("/stack.yaml", lambda _: text, devices).resources
+    # The text need not be read again for that.
+    assert compiler.with_devices(compiler.compile("/stack.yaml", lambda _: text), devices).resources == resources
     specs = [r.spec for r in resources if isinstance(r.spec, SourceSpec)]
     assert len({spec.camera for spec in specs}) == len(specs)
     return {spec.camera: spec for spec in specs}

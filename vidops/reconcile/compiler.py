@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vidops.errors import Problem, StackError
-from vidops.planning.desire import Desire, desire
+from vidops.errors import Mark, Problem, StackError
+from vidops.planning.desire import Desire, DocPath, desire
 from vidops.planning.plan import Applied
 from vidops.ports import DeviceFacts
 from vidops.resources.catalogue import Catalogue
@@ -35,6 +35,8 @@ class Compiled:
     """Entries (section and name) that had to be left out since a plugin did not load, each with its problem."""
     stack: Any = None
     """The checked document."""
+    mark: Callable[[DocPath], Mark] = lambda _: Mark("")
+    """Where a part of it is written."""
 
     def held_back(self, applied: Iterable[Applied]) -> frozenset[Ref]:
         """What of `applied` belongs to entries that were left out: it stays as it is."""
@@ -86,21 +88,10 @@ class Compiler:
         stack: Any = loaded.stack
         base_dir = os.path.dirname(os.path.abspath(path))
         layout = self.layout_for(stack.settings.data_dir, base_dir)
-        resources = desire(
-            Desire(
-                stack=stack,
-                catalogue=self.catalogue,
-                layout=layout,
-                mark=loaded.mark,
-                devices=devices,
-                plugins=self.plugins,
-                base_dir=base_dir,
-            )
-        )
         metadata = stack.metadata
-        return Compiled(
+        compiled = Compiled(
             path,
-            resources,
+            (),
             layout,
             loaded.files,
             texts,
@@ -108,7 +99,23 @@ class Compiler:
             dict(metadata.labels),
             unavailable=dict(left_out or {}),
             stack=stack,
+            mark=loaded.mark,
         )
+        return self.with_devices(compiled, devices)
+
+    def with_devices(self, compiled: Compiled, devices: Sequence[DeviceFacts]) -> Compiled:
+        """The same text, which is not read again, with other devices. Raises `StackError` for entries that cannot be
+        built."""
+        meant = Desire(
+            stack=compiled.stack,
+            catalogue=self.catalogue,
+            layout=compiled.layout,
+            mark=compiled.mark,
+            devices=devices,
+            plugins=self.plugins,
+            base_dir=os.path.dirname(os.path.abspath(compiled.path)),
+        )
+        return replace(compiled, resources=desire(meant))
 
 
 KIND_OF_SECTION = {

@@ -274,7 +274,10 @@ class Engine:
         if memory.compiled is None:
             return Outcome(Plan())
         memory.devices = await self.scan()
-        now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts), around=True)
+        try:
+            now = await asyncio.to_thread(self.compiler.with_devices, memory.compiled, memory.devices)
+        except StackError:
+            now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts), around=True)
         memory.compiled = replace(memory.compiled, resources=now.resources)
         memory.good = now.resources
         steps = plan(now.resources, memory.applied, now.held_back(memory.applied.values()))

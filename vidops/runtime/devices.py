@@ -17,12 +17,14 @@ from typing import Any
 
 from vidops.ports import DeviceFacts
 from vidops.resources.catalogue import ScannerType
+from vidops.v4l2.query import asked_once
 
 log = logging.getLogger("vidops.devices")
 
 SUBSYSTEM = "video4linux"
-DEBOUNCE = 0.05
-"""Seconds of quiet that end a burst of events: one camera brings several nodes."""
+DEBOUNCE = 0.02
+"""Seconds of quiet that end a burst of events: one camera brings several nodes, a few milliseconds apart. What comes
+later is another look."""
 LONGEST_BURST = 1.0
 """Seconds after which a burst counts as over, however noisy."""
 
@@ -40,7 +42,8 @@ class HostDevices:
 
     def scan_now(self) -> list[DeviceFacts]:
         """`scan`, blocking."""
-        return merged((scanner.name, self._seen_by(scanner)) for scanner in self.scanners)
+        with asked_once():
+            return merged((scanner.name, self._seen_by(scanner)) for scanner in self.scanners)
 
     def _seen_by(self, scanner: ScannerType) -> Sequence[DeviceFacts]:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from vidops.ports import VideoMode
@@ -20,6 +22,10 @@ _known: dict[Capability, tuple[object, tuple[VideoMode, ...]]] = {}
 them before it is opened."""
 
 
+_looked: ContextVar[dict[str, NodeFacts | None] | None] = ContextVar("looked", default=None)
+"""What the nodes said during one look at all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """A node's own words, and what it delivers."""
@@ -28,9 +34,27 @@ class NodeFacts:
     modes: tuple[VideoMode, ...]
 
 
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Within it, a node is asked once, however many scanners look at it: a hanging one is waited for once, too."""
+    token = _looked.set({})
+    try:
+        yield
+    finally:
+        _looked.reset(token)
+
+
 def query_node(path: str) -> NodeFacts | None:
     """None where it cannot be asked (no permission, not V4L2, gone, hanging)."""
+    looked = _looked.get()
+    if looked is None:
+        return _query(path)
+    if path not in looked:
+        looked[path] = _query(path)
+    return looked[path]
 
+
+def _query(path: str) -> NodeFacts | None:
     def ask(ioctl: Ioctl) -> NodeFacts:
         said = capability(ioctl)
         if role_of(said.capabilities, said.driver) not in ("camera", "loopback"):
