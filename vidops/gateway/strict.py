@@ -6,7 +6,6 @@ is asked, and both refuse without saying why. Here all of that is refused with a
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import h11
@@ -20,15 +19,14 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 
 from vidops.asgi import json_bytes, problem
+from vidops.gateway import lines
 from vidops.gateway.dates import http_date
 from vidops.gateway.tunnel import TunnelStream
 
-_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
-
 
 class StrictBuffer(ReceiveBuffer):
-    """Lines end in CRLF, and in nothing else (RFC 9112, 2.2). h11 looks at the size of a head only while it is
-    incomplete; here a whole one is looked at, too."""
+    """Lines are whole, and end in CRLF. h11 looks at the size of a head only while it is incomplete; here a whole one
+    is looked at, too."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -43,12 +41,12 @@ class StrictBuffer(ReceiveBuffer):
         if end > self._limit:
             raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
         head = data if end < 0 else data[: end + 4]
-        if _BARE_LF.search(head):
-            raise h11.RemoteProtocolError("a line of the head ends in a bare LF")
+        if wrong := lines.fault(head):
+            raise h11.RemoteProtocolError(wrong)
         if end < 0:
             return None
-        lines: list[bytearray] = self._extract(end + 4).split(b"\r\n")
-        return lines[:-2]
+        found: list[bytearray] = self._extract(end + 4).split(b"\r\n")
+        return found[:-2]
 
 
 class _Turn(EventWrapper):
