@@ -30,7 +30,7 @@ class Body:
     def __init__(self, scope: Scope, receive: Receive, *, limit: int = DEFAULT_LIMIT, grace: float = GRACE) -> None:
         self.limit = limit
         self.grace = grace
-        self.complete = False
+        self.complete = _none(scope)
         self.gone = False
         self.received = 0
         self._receive = receive
@@ -78,6 +78,14 @@ class Body:
             self.complete = not message.get("more_body", False)
         elif message["type"] == "http.disconnect":
             self.gone = True
+
+
+def _none(scope: Scope) -> bool:
+    """Whether the head has said that there is none; HTTP/2's heads do not."""
+    if scope.get("http_version") not in ("1.0", "1.1"):
+        return False
+    told = [value for name, value in scope["headers"] if name in (b"content-length", b"transfer-encoding")]
+    return not told or told == [b"0"]
 
 
 def _content_length(scope: Scope) -> int | None:
