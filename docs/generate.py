@@ -74,6 +74,7 @@ def pages() -> dict[str, str]:
         "loopback-nodes.md": nodes(schema, catalogue),
         "middleware.md": middleware(schema, catalogue),
         "handlers.md": handlers(schema, catalogue),
+        "servers.md": servers(schema, catalogue),
         "hooks.md": hooks(schema, catalogue),
         "uploads.md": uploads(schema, catalogue),
         "tenants.md": tenants(schema, catalogue),
@@ -161,8 +162,8 @@ def stack_file(schema: Schema) -> str:
         _options({**schema, "properties": {k: _section(v) for k, v in schema["properties"].items()}}),
         "Entries of `devices` are [sources](sources.md), of `captures` [captures](captures.md), of a graph's `nodes` "
         "[loopback nodes](loopback-nodes.md), links of chains [middleware](middleware.md), ends of routes "
-        "[handlers](handlers.md). Which of them there are depends on the plugins that are installed; these pages list "
-        "the built-in ones.\n",
+        "[handlers](handlers.md), a gateway's `server` [one of these](servers.md). Which of them there are depends "
+        "on the plugins that are installed; these pages list the built-in ones.\n",
         "## Scalars\n",
         _table(
             ("type", "written", "means"),
@@ -195,6 +196,7 @@ def _typed(schema: Schema) -> dict[str, str]:
     for page, arms in (
         ("middleware.md", schema["$defs"]["Gateway"]["properties"]["chain"]["items"]),
         ("handlers.md", schema["$defs"]["Route"]["properties"]["handler"]),
+        ("servers.md", schema["$defs"]["Gateway"]["properties"]["server"]),
     ):
         for arm in arms.get("oneOf") or arms.get("anyOf") or [arms]:
             name = arm.get("$ref", "").rpartition("/")[2]
@@ -313,6 +315,16 @@ def handlers(schema: Schema, catalogue: Catalogue) -> str:
         "of its own.\n"
     )
     return _types("Handlers", intro, catalogue.handlers, ends)
+
+
+def servers(schema: Schema, catalogue: Catalogue) -> str:
+    found = _arms(schema["$defs"]["Gateway"]["properties"]["server"], schema)
+    intro = (
+        "`server: {type: <name>}` of a gateway: what speaks HTTP with its clients. Hypercorn where none is named. All "
+        "of them refuse the same, and hold clients to the same limits. After an edit new connections are served by the "
+        "new one; those established stay with theirs.\n"
+    )
+    return _types("Servers", intro, catalogue.servers, found)
 
 
 def _types(title: str, intro: str, kinds: Mapping[str, Any], arms: Iterable[Schema], more: Iterable[str] = ()) -> str:

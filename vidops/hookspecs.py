@@ -19,6 +19,7 @@ from vidops.resources.catalogue import (
     MiddlewareType,
     NodeType,
     ScannerType,
+    ServerType,
     SourceType,
     TenantDirectoryType,
     UploadType,
@@ -58,6 +59,11 @@ def vidops_middleware() -> Sequence[MiddlewareType]:  # type: ignore[empty-body]
 @hookspec
 def vidops_handlers() -> Sequence[HandlerType]:  # type: ignore[empty-body]
     """Ends of a route: `handler: {type: <name>}`."""
+
+
+@hookspec
+def vidops_servers() -> Sequence[ServerType]:  # type: ignore[empty-body]
+    """What speaks HTTP with a gateway's clients: `server: {type: <name>}`."""
 
 
 @hookspec

@@ -18,6 +18,7 @@ NAMES = (
     "hooks.md",
     "loopback-nodes.md",
     "middleware.md",
+    "servers.md",
     "settings.md",
     "sources.md",
     "stack-file.md",

@@ -20,9 +20,9 @@ def probe() -> Probe:
 
 
 @pytest.fixture
-async def world(probe: Probe) -> AsyncIterator[World]:
+async def world(probe: Probe, server: str) -> AsyncIterator[World]:
     """Not started yet; ended in good order after the test. Has the test's own handlers besides the built-in ones."""
-    it = World(catalogue(probe))
+    it = World(catalogue(probe), server)
     yield it
     await it.close()
 

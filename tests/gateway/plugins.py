@@ -234,4 +234,4 @@ def catalogue(probe: Probe) -> Catalogue:
         HandlerType("marks", Nothing, marks),
         MiddlewareType("mark", Text, mark),
     ]
-    return Catalogue.of([*known.handlers.values(), *known.middleware.values(), *ours])
+    return Catalogue.of([*known.handlers.values(), *known.middleware.values(), *known.servers.values(), *ours])

@@ -26,7 +26,10 @@ NAME = "web"
 class Process:
     """`await start(routes)`, `await edit(routes)`, `await stop()`. It is gone after `close`, whatever happened."""
 
-    def __init__(self, python: str = sys.executable, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, python: str = sys.executable, env: Mapping[str, str] | None = None, server: str = "hypercorn"
+    ) -> None:
+        self.server = server
         self.root = tempfile.mkdtemp(prefix="vo", dir="/tmp")
         self.layout = Layout(f"{self.root}/run", f"{self.root}/state", f"{self.root}/data")
         make_tree(self.layout)
@@ -41,6 +44,7 @@ class Process:
             "fingerprint": spec.pop("fingerprint", ""),
             "program": {"argv": ["x"]},
             "bind": ["127.0.0.1:0"],
+            "server": {"type": self.server},
             "drain_timeout": 2.0,
             "routes": list(routes),
             **spec,

@@ -23,6 +23,8 @@ from vidops.runtime.recordings import RecordingsReader
 from vidops.runtime.secretrefs import secret
 from vidops.testing.fakes import FakeControls
 
+BOTH = ("hypercorn", "httptools")
+"""The servers that there are (see tests/conftest.py)."""
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20 + b"\xff\xd9"
 
 
@@ -177,7 +179,8 @@ class FixedControl:
 class World:
     """`await world.start(routes)` serves; `await world.edit(routes)` is a new generation."""
 
-    def __init__(self, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, catalogue: Catalogue | None = None, server: str = "hypercorn") -> None:
+        self.server = server
         self.root = tempfile.mkdtemp(prefix="vo", dir="/tmp")
         self.layout = Layout(f"{self.root}/run", f"{self.root}/state", f"{self.root}/data")
         for directory in (*self.layout.directories, self.layout.state_dir, self.layout.data_dir):
@@ -203,6 +206,7 @@ class World:
             "name": "public",
             "program": {"argv": ["x"]},
             "bind": ["127.0.0.1:0"],
+            "server": {"type": self.server},
             "drain_timeout": 1.0,
             "routes": list(routes),
             **spec,

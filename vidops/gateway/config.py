@@ -9,6 +9,8 @@ from hypercorn.config import Config
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection stays open (and a new one may stay silent): longer than proxies in front keep it,
 such that they close first and never write into a connection that is closing."""
+HEAD_TIMEOUT = 10.0
+"""Seconds that the head of a request may take from its first byte on."""
 MAX_HEAD = 32 * 1024
 
 

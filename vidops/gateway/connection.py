@@ -16,6 +16,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
+from vidops.gateway.config import HEAD_TIMEOUT
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
 from vidops.gateway.outflow import ABORT
@@ -25,9 +26,6 @@ from vidops.gateway.strict import StrictH11, StrictProtocols
 from vidops.gateway.tunnel import offer_tunnel
 from vidops.gateway.wire import Wire
 from vidops.resources.catalogue import ASGIApp, Scope
-
-HEAD_TIMEOUT = 10.0
-"""Seconds that the head of a request may take from its first byte on."""
 
 
 class Connection(TCPServer):

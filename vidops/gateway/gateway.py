@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypercorn.asyncio.worker_context import WorkerContext
 
 from vidops.errors import PermanentError
 from vidops.gateway import document, tls
-from vidops.gateway.config import hypercorn_config
-from vidops.gateway.connection import HEAD_TIMEOUT, Connection
+from vidops.gateway.config import HEAD_TIMEOUT, hypercorn_config
+from vidops.gateway.connections import Connections, flat
 from vidops.gateway.dispatcher import Dispatcher
-from vidops.gateway.generation import Generation, Services, next_generation
+from vidops.gateway.generation import Generation, Services, build_server, next_generation
 from vidops.gateway.listeners import Listeners
 from vidops.gateway.route import Route
-from vidops.resources.resource import JSON
+from vidops.resources.catalogue import Receive, Scope, Send, Server, ServerContext
+from vidops.resources.resource import JSON, fingerprint
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime.tasks import Tasks
 
@@ -38,8 +39,10 @@ class Gateway:
         self._services = services
         self._config = hypercorn_config()
         self._context = WorkerContext(None)
-        self._listeners = Listeners(self._accept, self._accept_quic)
-        self._connections: dict[Connection | QuicCall, asyncio.Task[Any]] = {}
+        self._listeners = Listeners(self._connect, self._connect_quic)
+        self._servers: dict[str, Server] = {}
+        self._server: Server | None = None
+        self._connections = Connections()
         self._tasks = Tasks()
         self._calls = Tasks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -59,6 +62,7 @@ class Gateway:
         async with self._lock:
             services = self._services
             wanted = document.load(services.layout.gateway_file(services.gateway))
+            server = self._staged(wanted.spec)
             files = wanted.spec.tls
             # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
             certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
@@ -73,6 +77,7 @@ class Gateway:
                 self._dispatcher = Dispatcher(generation, services.log)
             self._dispatcher.generation = generation
             services.in_force[:] = [wanted]
+            self._server = server
             await self._listeners.commit(change)
             leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
             for route in leaving:
@@ -118,6 +123,8 @@ class Gateway:
             self._listeners.close()
             # Idle connections end now, others after the answer that they wait for.
             await self._context.terminated.set()
+            for server in self._servers.values():
+                await server.finish()
             if self._dispatcher is not None:
                 generation = self._dispatcher.generation
                 drain = final_drain(generation.document.spec)
@@ -126,58 +133,57 @@ class Gateway:
                 if self._retiring:
                     await asyncio.wait(self._retiring, timeout=drain + END_TIMEOUT)
                 await self._tasks.close()
-            if self._connections:
-                await asyncio.wait(self._connections.values(), timeout=END_TIMEOUT)
-            for connection in self._connections:
-                connection.abort()
-            if self._connections:
-                await asyncio.wait(self._connections.values(), timeout=END_TIMEOUT)
+            await self._connections.wait(END_TIMEOUT)
+            self._connections.abort()
+            await self._connections.wait(END_TIMEOUT)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._dispatcher is not None
-        connection = Connection(
-            self._dispatcher,
-            self._config,
-            self._context,
-            reader,
-            writer,
-            head_timeout=self.head_timeout,
-            alt_svc=self._listeners.alt_svc,
-        )
-        await self._run(connection)
+    def _connect(self) -> asyncio.BaseProtocol:
+        """For a connection that has just come: the server that serves now."""
+        assert self._server is not None
+        protocol: asyncio.BaseProtocol = self._server.connect()
+        return protocol
 
-    def _accept_quic(self, quic: BoundedQuic, link: Link) -> QuicCall:
+    def _connect_quic(self, quic: BoundedQuic, link: Link) -> QuicCall:
+        """For a connection of HTTP/3, whichever server serves the others."""
         from vidops.gateway.h3 import QuicCall
 
-        assert self._dispatcher is not None
-        call = QuicCall(self._dispatcher, self._config, self._context, quic, link)
+        call = QuicCall(self._dispatch, self._config, self._context, quic, link)
         self._calls.start(self._run(call), "an HTTP/3 connection")
         return call
 
-    async def _run(self, connection: Connection | QuicCall) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[connection] = task
+    async def _run(self, call: QuicCall) -> None:
+        self._connections.add(call)
         try:
-            await connection.run()
+            await call.run()
         except Exception as error:  # noqa: BLE001 - one connection's end must not be anybody else's
-            self._services.log({"level": "warning", "event": "connection_failed", "error": _flat(error)})
-            connection.abort()
+            self._services.log({"level": "warning", "event": "connection_failed", "error": flat(error)})
+            call.abort()
         finally:
-            del self._connections[connection]
+            self._connections.discard(call)
+
+    def _staged(self, wanted: GatewaySpec) -> Server:
+        """The server that a spec asks for, as it is where there is one already. Raises `PermanentError`."""
+        key = fingerprint(wanted.server.model_dump(mode="json"))
+        if key not in self._servers:
+            context = ServerContext(
+                app=self._dispatch,
+                head_timeout=self.head_timeout,
+                connections=self._connections,
+                log=self._services.log,
+                alt_svc=self._listeners.alt_svc,
+            )
+            self._servers[key] = build_server(self._services.catalogue, wanted.server, context)
+        return self._servers[key]
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._dispatcher is not None
+        await self._dispatcher(scope, receive, send)
 
 
 def final_drain(spec: GatewaySpec) -> float:
     """Seconds that requests have at the process's end: with all that comes after, it must be gone by itself before
     its keeper kills it."""
     return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - 3 * END_TIMEOUT))
-
-
-def _flat(error: BaseException) -> str:
-    """The errors in a group, without their tracebacks."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_flat(inner) for inner in error.exceptions)
-    return repr(error)
 
 
 def _rss() -> int:

@@ -15,7 +15,7 @@ from vidops.gateway.route import Route
 from vidops.gateway.routing import Pattern, Table
 from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, Recordings
-from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext, RouteInfo
+from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext, RouteInfo, Server, ServerContext
 from vidops.resources.layout import Layout
 from vidops.resources.resource import fingerprint
 from vidops.resources.specs import Entry, RouteSpec, SecretRef
@@ -134,6 +134,16 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
     except Exception as error:
         raise PermanentError(f"{where}: {_said(error)}", reason="InvalidRoute") from error
     return Route(key, pattern, spec.methods, app, context, closing)
+
+
+def build_server(catalogue: Catalogue, entry: Entry, context: ServerContext) -> Server:
+    """The server of a gateway. Raises `PermanentError`; what a type's own says of a missing package is its text."""
+    kind, options = _typed(catalogue, catalogue.servers, "server", entry)
+    try:
+        server: Server = kind.build(options, context)
+    except Exception as error:
+        raise PermanentError(f"server {entry.type!r}: {_said(error)}", reason="InvalidServer") from error
+    return server
 
 
 def _typed(catalogue: Catalogue, table: Mapping[str, Any], noun: str, entry: Entry) -> tuple[Any, Any]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from vidops.errors import PermanentError
 from vidops.gateway.binds import BACKLOG, Bind, address_of, open_beside, open_pairs, open_sockets
 from vidops.gateway.tls import Certificate
-from vidops.gateway.wire import Accept, wires
 
 if TYPE_CHECKING:
     from vidops.gateway.quic import Endpoint
 
+Connect = Callable[[], asyncio.BaseProtocol]
+"""Makes the protocol of a connection that has just come."""
 TLS_HANDSHAKE_TIMEOUT = 10.0
 ALT_SVC_AGE = 3600
 """Seconds that clients may remember that there is HTTP/3."""
@@ -35,13 +36,13 @@ class _Listener:
     endpoints: list[Endpoint] = field(default_factory=list)
     """QUIC on the same addresses, where it is wanted."""
 
-    async def serve(self, accept: Accept, certificate: Certificate | None) -> None:
+    async def serve(self, connect: Connect, certificate: Certificate | None) -> None:
         """Start servers, then stop those before them: no connection is refused in between."""
         before, self.servers = self.servers, []
         for sock in self.sockets:
             self.servers.append(
                 await asyncio.get_running_loop().create_server(
-                    wires(accept),
+                    connect,
                     sock=sock.dup(),
                     backlog=BACKLOG,  # or asyncio's hundred takes its place
                     ssl=certificate.context if certificate else None,
@@ -79,9 +80,9 @@ class Change:
 class Listeners:
     """All of a gateway's."""
 
-    def __init__(self, accept: Accept, accept_quic: Callable[..., Any]) -> None:
-        self._accept = accept
-        self._accept_quic = accept_quic
+    def __init__(self, connect: Connect, connect_quic: Callable[..., Any]) -> None:
+        self._connect = connect
+        self._connect_quic = connect_quic
         self._current: list[_Listener] = []
         self._leaving: dict[tuple[str, int], Endpoint] = {}
         """Endpoints whose address is not wanted, or may still be open for their connections."""
@@ -140,7 +141,7 @@ class Listeners:
                 endpoint = self._leaving.pop(sock.getsockname()[:2])
                 endpoint.revive()
             else:
-                endpoint = Endpoint(datagrams, self._accept_quic)
+                endpoint = Endpoint(datagrams, self._connect_quic)
             endpoints.append(endpoint)
 
     def undo(self, change: Change) -> None:
@@ -153,7 +154,7 @@ class Listeners:
         """Serve the new ones, give the kept ones a new certificate where it changed, close the rest."""
         mark = change.certificate.mark if change.certificate else ""
         for listener in [*change.opened, *(kept for kept in change.keep if kept.mark != mark)]:
-            await listener.serve(self._accept, change.certificate)
+            await listener.serve(self._connect, change.certificate)
         leaving = [listener for listener in self._current if listener not in change.keep]
         self._current = sorted([*change.keep, *change.opened], key=lambda one: change.binds.index(one.bind))
         for listener, endpoints in change.endpoints.items():

@@ -6,7 +6,7 @@ Streams that last are not watched here: their viewers skip what they are too slo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from vidops.gateway.guard import Refused
 from vidops.resources.catalogue import Message, Scope, Send
@@ -20,20 +20,30 @@ RATE = 1000.0
 
 
 class Outflow:
-    """Wraps `send` of one HTTP request. Raises `Refused` where its reader is let go; nothing can be sent then."""
+    """Wraps `send` of one HTTP request. Raises `Refused` where its reader is let go; nothing can be sent then.
+
+    A `send` may have a `write(message)` that returns what is to be waited for, if anything: most messages wait for
+    nothing, and a timer for each would cost more than they do.
+    """
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._abort: Callable[[], None] | None = scope.get(ABORT)
         self._send = send
+        self._write: Callable[[Message], Awaitable[None] | None] | None = getattr(send, "write", None)
 
     async def __call__(self, message: Message) -> None:
         """ASGI's `send`. What is given out is taken when about as much that went before is read."""
         if self._abort is None:
             await self._send(message)
             return
+        waiting: Awaitable[None] | None
+        if self._write is None:
+            waiting = self._send(message)
+        elif (waiting := self._write(message)) is None:
+            return
         try:
             async with asyncio.timeout(GRACE + len(message.get("body", b"")) / RATE):
-                await self._send(message)
+                await waiting
         except TimeoutError:
             self._abort()
             raise Refused(408, "the answer was read too slowly") from None

@@ -272,6 +272,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             program=_ours("vidops.gateway", name, *d.layout.argv, stop_timeout=GATEWAY_STOP_TIMEOUT),
             bind=tuple(_several(entry.bind)),
             tls=_tls(entry.tls) if entry.tls else None,
+            **({"server": _entry(entry.server)} if entry.server is not None else {}),
             routes=routes,
             plugins=d.plugins,
             start_timeout=entry.start_timeout,

@@ -350,6 +350,61 @@ class HandlerType:
     describe: Callable[[Any], Mapping[str, Mapping[str, Any]]] | None = None
 
 
+class Abortable(Protocol):
+    """A connection of a gateway."""
+
+    def abort(self) -> None:
+        """Drop it now."""
+
+
+class OpenConnections(Protocol):
+    """Those of a gateway that are not over, each with what runs for it."""
+
+    def add(self, connection: Abortable) -> None: ...
+    def discard(self, connection: Abortable) -> None: ...
+
+
+class Server(Protocol):
+    """What speaks HTTP with a gateway's clients."""
+
+    def connect(self) -> Any:
+        """The `asyncio.Protocol` of a connection that has just come; where there is TLS, behind it."""
+
+    async def finish(self) -> None:
+        """Take no more requests: idle connections end now, others after the answer that they wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerContext:
+    """What a server is given when it is built, inside the gateway process.
+
+    `app`: the ASGI application of all routes; it refuses what is ambiguous in targets and fields, the server what
+    cannot be parsed. `head_timeout`: seconds that a head may take from its first byte on. `connections`: each is added
+    when it begins, and discarded when it and its applications are over. `log(record)` writes one line of JSON.
+    `alt_svc(port)`: what answers over TLS at that port say of other ways here (RFC 7838), if anything, by the scope's
+    `vidops.alt_svc`.
+    """
+
+    app: ASGIApp
+    head_timeout: float
+    connections: OpenConnections
+    log: Callable[[Mapping[str, Any]], None]
+    alt_svc: Callable[[int], bytes | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerType:
+    """`server: {type: <name>}` of a gateway. `build(options, context)` gives the server.
+
+    It imports what it needs; where a package is missing, it raises `PermanentError` that says what to install.
+    """
+
+    name: str
+    options: type[Options]
+    build: Callable[[Any, ServerContext], Server]
+    summary: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TenantDirectoryType:
     """`type: <name>` in an entry of `tenants`. `options` subclasses `stack.model.TenantDirectoryOptions`.
@@ -371,6 +426,7 @@ PluginType = (
     | NodeType
     | MiddlewareType
     | HandlerType
+    | ServerType
     | EventHookType
     | UploadType
     | TenantDirectoryType
@@ -399,6 +455,7 @@ class Catalogue:
         "node": NodeType,
         "middleware": MiddlewareType,
         "handler": HandlerType,
+        "server": ServerType,
         "hook": EventHookType,
         "upload": UploadType,
         "tenants": TenantDirectoryType,
@@ -410,6 +467,7 @@ class Catalogue:
     nodes: Mapping[str, NodeType] = field(default_factory=dict)
     middleware: Mapping[str, MiddlewareType] = field(default_factory=dict)
     handlers: Mapping[str, HandlerType] = field(default_factory=dict)
+    servers: Mapping[str, ServerType] = field(default_factory=dict)
     hooks: Mapping[str, EventHookType] = field(default_factory=dict)
     uploads: Mapping[str, UploadType] = field(default_factory=dict)
     tenants: Mapping[str, TenantDirectoryType] = field(default_factory=dict)
@@ -428,6 +486,7 @@ class Catalogue:
             nodes=tables[NodeType],
             middleware=tables[MiddlewareType],
             handlers=tables[HandlerType],
+            servers=tables[ServerType],
             hooks=tables[EventHookType],
             uploads=tables[UploadType],
             tenants=tables[TenantDirectoryType],

@@ -162,8 +162,11 @@ class LoopbackSpec(Spec):
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()
 
 
+DEFAULT_SERVER = "hypercorn"
+
+
 class Entry(Spec):
-    """A middleware or a handler by type, with its options' JSON form (defaults written out)."""
+    """A middleware, a handler or a server by type, with its options' JSON form (defaults written out)."""
 
     type: str
     options: JSON = Field(default_factory=dict)
@@ -207,6 +210,8 @@ class GatewaySpec(Spec):
     program: Program
     bind: Annotated[tuple[str, ...], Impact.RELOAD]
     tls: Annotated[TLSSpec | None, Impact.RELOAD] = None
+    server: Annotated[Entry, Impact.RELOAD] = Entry(type=DEFAULT_SERVER)
+    """What new connections are served by; those established stay with theirs."""
     routes: Annotated[tuple[RouteSpec, ...], Impact.RELOAD] = ()
     plugins: Annotated[JSON, Impact.REPLACE] = Field(default_factory=dict)
     """Where plugins come from besides entry points, and which are blocked."""

@@ -24,6 +24,7 @@ HOOKS = (
     "vidops_loopback_nodes",
     "vidops_middleware",
     "vidops_handlers",
+    "vidops_servers",
     "vidops_event_hooks",
     "vidops_uploads",
     "vidops_tenants",

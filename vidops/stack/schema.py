@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from vidops.resources.catalogue import Catalogue, Options
+from vidops.resources.specs import DEFAULT_SERVER
 from vidops.stack.json_schema import publish
 from vidops.stack.model import (
     TLS,
@@ -58,6 +59,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
     links = _Choices(catalogue.middleware.values(), Options, "type")
     link = Tagged("type", "middleware", links, names=True, known=tuple(links))
     handler = Tagged("type", "handler", _Choices(catalogue.handlers.values(), Options, "type"))
+    server = Tagged("type", "server", _Choices(catalogue.servers.values(), Options, "type"))
 
     chain: Any = (list[Annotated[Any, link]], Field(default_factory=list, description=_CHAIN))
     loopback = create_model(
@@ -82,6 +84,7 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
         __doc__="An HTTP server.",
         chain=chain,
         tls=(TLS | None, Field(None, description="Serve HTTPS.")),
+        server=(Annotated[Any, server], _SERVER),
         routes=(list[route], Field(description="The first that fits a request answers it.")),
     )
     return create_model(
@@ -100,6 +103,14 @@ def _make(catalogue: Catalogue) -> type[StackBase]:
 
 
 _CHAIN = "What a request passes, in order: named chains, middleware types with default options, or entries."
+# Where nothing is said, nothing is validated either: a catalogue need not have any.
+_SERVER = Field(
+    None,
+    description="What speaks HTTP with clients, Hypercorn where nothing is said. After an edit, another one serves "
+    "new connections; those established go on.",
+    validate_default=False,
+    json_schema_extra={"default": {"type": DEFAULT_SERVER}},
+)
 
 
 def _section(entry: Any, description: str) -> tuple[Any, Any]:
