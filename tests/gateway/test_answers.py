@@ -8,7 +8,9 @@ import pytest
 
 from tests.gateway.client import Client, get
 from tests.gateway.stage import Stage, mark
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
+
+SERVERS = BOTH
 
 
 @pytest.fixture
@@ -17,8 +19,8 @@ def stage() -> Stage:
 
 
 @pytest.fixture
-async def world(stage: Stage) -> AsyncIterator[World]:
-    it = World(stage.catalogue())
+async def world(stage: Stage, server: str) -> AsyncIterator[World]:
+    it = World(stage.catalogue(), server)
     yield it
     await it.close()
 

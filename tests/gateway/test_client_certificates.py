@@ -11,9 +11,11 @@ from cryptography import x509
 
 from tests.gateway.authority import Authority
 from tests.gateway.client import Answer, Client
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
 from vidops.errors import PermanentError
 from vidops.gateway.peer import rfc4514
+
+SERVERS = BOTH
 
 RULES = [{"roles": ["operators"]}]
 CHAIN = [

@@ -17,7 +17,9 @@ import pytest
 
 from tests.gateway.client import Client
 from tests.gateway.process import Process
-from tests.gateway.world import route
+from tests.gateway.world import BOTH, route
+
+SERVERS = BOTH
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -41,8 +43,8 @@ def files() -> Iterator[None]:
 
 
 @pytest.fixture
-async def process() -> AsyncIterator[Process]:
-    it = Process()
+async def process(server: str) -> AsyncIterator[Process]:
+    it = Process(server=server)
     yield it
     await it.close()
 

@@ -10,7 +10,9 @@ import h2.errors
 import pytest
 
 from tests.gateway.h2client import H2Client
-from tests.gateway.world import JPEG, World, route, until
+from tests.gateway.world import BOTH, JPEG, World, route, until
+
+SERVERS = BOTH
 
 ROUTES = [
     route("/stream/**", "stream", chain=["access_log"]),

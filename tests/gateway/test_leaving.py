@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.gateway.client import Client, Viewer
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
+
+SERVERS = BOTH
 
 ROUTES = [route("/stream/**", "stream"), route("/hi", "respond", body="hi")]
 

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.gateway.client import Client, get
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
 from vidops.errors import PermanentError
 from vidops.gateway.binds import Bind
+
+SERVERS = BOTH
 
 ROUTES = [route("/", "respond", body="here"), route("/slow", "slow", seconds=0.3)]
 

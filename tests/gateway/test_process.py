@@ -14,9 +14,10 @@ import pytest
 from tests.gateway.client import Answer, Client, Viewer, get
 from tests.gateway.hub import small_hub
 from tests.gateway.process import Process
-from tests.gateway.world import route, until
+from tests.gateway.world import BOTH, route, until
 
 pytestmark = pytest.mark.integration
+over_both = pytest.mark.parametrize("server", BOTH)
 
 STREAM = route("/stream/**", "stream")
 HI = route("/hi", "respond", body="hi")
@@ -24,8 +25,8 @@ KEYLESS = {"type": "api_key", "options": {"keys": [{"env": "NOT_SET_ANYWHERE"}]}
 
 
 @pytest.fixture
-async def process() -> AsyncIterator[Process]:
-    it = Process()
+async def process(server: str) -> AsyncIterator[Process]:
+    it = Process(server=server)
     yield it
     await it.close()
 
@@ -89,6 +90,7 @@ class Load:
         viewer.close()
 
 
+@over_both
 async def test_fifty_edits_under_load_fail_no_request_and_close_no_stream(process: Process) -> None:
     async with small_hub(process.layout, "door"):
         await process.start([HI, STREAM])
@@ -184,6 +186,7 @@ async def test_its_control_socket_is_its_owners_alone(process: Process) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
+@over_both
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, "drain"])
 async def test_it_ends_at_once_though_streams_and_connections_are_open(
     process: Process, end: signal.Signals | str
@@ -208,6 +211,7 @@ async def test_it_ends_at_once_though_streams_and_connections_are_open(
         assert process.logged("ended")
 
 
+@over_both
 async def test_a_request_under_way_is_answered_before_it_ends(process: Process) -> None:
     async with small_hub(process.layout, "door", rate=1.0) as hub:
         await process.start([route("/snapshot/**", "snapshot")])
@@ -229,6 +233,7 @@ async def test_it_is_gone_before_its_keeper_would_kill_it(process: Process) -> N
         assert (await asking).status == 503
 
 
+@over_both
 async def test_viewers_that_read_nothing_do_not_hold_up_its_end(process: Process) -> None:
     async with small_hub(process.layout, "door", jpeg=b"\xff\xd8" + bytes(2_000_000)):
         await process.start([STREAM])

@@ -8,7 +8,9 @@ import pytest
 
 from tests.gateway.client import Client, get
 from tests.gateway.plugins import Probe
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
+
+SERVERS = BOTH
 
 UPLOAD = route("/up", "upload")
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.client import Viewer, get
-from tests.gateway.world import JPEG, World, route, until
+from tests.gateway.world import BOTH, JPEG, World, route, until
+
+SERVERS = BOTH
 
 ROUTES = [route("/stream/**", "stream"), route("/snapshot/**", "snapshot"), route("/hi", "respond", body="hi")]
 

@@ -16,8 +16,8 @@ def stage() -> Stage:
 
 
 @pytest.fixture
-async def world(stage: Stage) -> AsyncIterator[World]:
+async def world(stage: Stage, server: str) -> AsyncIterator[World]:
     """Not started yet; ended in good order after the test."""
-    it = World(stage.catalogue())
+    it = World(stage.catalogue(), server)
     yield it
     await it.close()

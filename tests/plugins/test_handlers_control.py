@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.client import get
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
 from tests.gateway.ws import Socket
 from vidops.api import TENANT, Tenant
 from vidops_plugins.handlers import control
+
+SERVERS = BOTH
 
 ROUTES = [route("/ws/**", "control", writable=True)]
 CAPTURE = {"kind": "capture", "name": "asked", "health": "Suspended", "facts": {"camera": "door"}}

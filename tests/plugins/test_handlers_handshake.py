@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.gateway.client import Client, get
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
+
+SERVERS = BOTH
 
 HANDSHAKE = (
     b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

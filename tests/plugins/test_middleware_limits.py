@@ -8,7 +8,9 @@ import pytest
 
 from tests.gateway.client import Client, Viewer, get
 from tests.gateway.stage import Stage
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
+
+SERVERS = BOTH
 
 
 def link(**options: object) -> dict[str, object]:

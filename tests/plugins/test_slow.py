@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.client import Client, get
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
 from vidops.gateway import body, outflow
+
+SERVERS = BOTH
 
 pytestmark = [
     pytest.mark.integration,

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from tests.gateway.client import Client
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
 from tests.plugins.proxy.upstream import Heard, Service, reply
+
+SERVERS = BOTH
 
 pytestmark = pytest.mark.integration
 

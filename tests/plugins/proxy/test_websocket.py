@@ -25,11 +25,13 @@ from wsproto.events import (
 )
 from wsproto.extensions import PerMessageDeflate
 
-from tests.gateway.world import World, route, until
+from tests.gateway.world import BOTH, World, route, until
 from tests.plugins.proxy.upstream import Heard, Service, reply
 from vidops.api import TUNNEL, ASGIApp, GatewayContext, MiddlewareType, Options, Receive, Scope, Send
 from vidops.resources.catalogue import Catalogue
 from vidops.runtime.plugins import load_catalogue
+
+SERVERS = BOTH
 
 pytestmark = pytest.mark.integration
 
@@ -90,10 +92,11 @@ def as_messages(options: Nothing, context: GatewayContext) -> Callable[[ASGIApp]
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(server: str) -> AsyncIterator[World]:
     found = load_catalogue()
-    types = [*found.handlers.values(), *found.middleware.values(), MiddlewareType("as_messages", Nothing, as_messages)]
-    it = World(Catalogue.of(types))
+    builtin = [*found.handlers.values(), *found.middleware.values(), *found.servers.values()]
+    types = [*builtin, MiddlewareType("as_messages", Nothing, as_messages)]
+    it = World(Catalogue.of(types), server)
     yield it
     await it.close()
 
