@@ -102,7 +102,7 @@ async def _send_bytes(scope: Scope, send: Send, descriptor: int, part: Range) ->
     while scope["method"] != "HEAD" and position <= part.end:
         data = await _read(descriptor, min(portion.size, part.end + 1 - position), position)
         if not data:
-            break  # cut shorter meanwhile; Hypercorn ends the connection, so that the client knows
+            break  # cut shorter meanwhile; the server ends the connection, so that the client knows
         position += len(data)
         more = position <= part.end
         began = time.monotonic()
