@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 from hypercorn.utils import parse_socket_addr
@@ -239,7 +240,9 @@ class FrontConnection(asyncio.Protocol):
             return
         exchange = self._exchange = Exchange(self, head)
         self._running.add(exchange)
-        exchange.task = self._loop.create_task(self._run(exchange, self._scope(head)))
+        work = self._server.context.app(self._scope(head), exchange.receive, exchange)
+        exchange.task = self._loop.create_task(cast(Coroutine[Any, Any, None], work))
+        exchange.task.add_done_callback(partial(self._over, exchange))
         if not exchange.complete:
             if head.expects and not self._buffer:
                 self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -287,24 +290,23 @@ class FrontConnection(asyncio.Protocol):
             return None
         return self._server.context.alt_svc(self._address[1])
 
-    async def _run(self, exchange: Exchange, scope: Scope) -> None:
-        try:
-            await self._server.context.app(scope, exchange.receive, exchange)
-        except Exception as error:  # noqa: BLE001 - one connection's end must not be anybody else's
+    def _over(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """An application has returned, or was cancelled before it began."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             self._server.context.log({"level": "warning", "event": "connection_failed", "error": repr(error)})
-        finally:
-            self._running.discard(exchange)
-            exchange.over()
-            if self._lost:
-                if not self._running:
-                    self._server.closed(self)
-            elif not exchange.done and not self._deaf:
-                if not exchange.started and not self._transport.is_closing():
-                    self.put(b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                # What has begun cannot be mended: the end of the connection tells.
-                self._close()
-            else:
-                self.taken()
+        self._running.discard(exchange)
+        exchange.over()
+        if self._lost:
+            if not self._running:
+                self._server.closed(self)
+        elif not exchange.done and not self._deaf:
+            if not exchange.started and not self._transport.is_closing():
+                self.put(b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            # What has begun cannot be mended: the end of the connection tells.
+            self._close()
+        else:
+            self.taken()
 
     # -- ends --------------------------------------------------------------------------------------------------
 
