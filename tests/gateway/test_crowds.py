@@ -173,17 +173,20 @@ def gulp(port: int, path: str) -> int:
     return size
 
 
-async def test_a_thousand_slow_readers_of_huge_bodies(process: Process, upstream: str, tmp_path: Path) -> None:
+async def test_a_thousand_slow_readers_of_huge_bodies(
+    process: Process, upstream: str, tmp_path: Path, server: str
+) -> None:
+    slow = SLOW if server == "hypercorn" else SLOW // 4  # all of them once is long enough
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(HUGE)
-    proxied = route("/proxied", "proxy", upstreams=[upstream], connections={"most": SLOW})
+    proxied = route("/proxied", "proxy", upstreams=[upstream], connections={"most": slow})
     await process.start([route("/hi", "respond", body="hi"), proxied, route("/**", "static", root=str(tmp_path))])
     before, usual = await memory(process), await latency(process.port)
     begun: list[str] = []
     sippers: list[asyncio.Task[None]] = []
     try:
         # A hundred at a time: how many can come at once is what the other test is about.
-        for _ in range(SLOW // 100):
+        for _ in range(slow // 100):
             paths = ("/proxied", "/huge") * 50
             sippers += [asyncio.create_task(sip(process.port, path, begun)) for path in paths]
             async with asyncio.timeout(60):
@@ -207,4 +210,4 @@ async def test_a_thousand_slow_readers_of_huge_bodies(process: Process, upstream
             await asyncio.gather(*sippers, return_exceptions=True)
     # By now everybody has what a slow client is given, and gigabytes have gone by.
     assert max(sizes[2:]) < max(sizes[:2]) * 1.1 + 10, "it grows with what was sent"
-    assert (max(sizes) - before) * 1e3 / SLOW < 400, f"kilobytes for each of them, of {max(sizes):.0f} MB"
+    assert (max(sizes) - before) * 1e3 / slow < 400, f"kilobytes for each of them, of {max(sizes):.0f} MB"

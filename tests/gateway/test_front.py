@@ -147,3 +147,22 @@ async def test_a_head_that_comes_too_slowly_is_cut_off(world: World) -> None:
         assert answer.status == 408
         await client.closed()
     await until(lambda: world.gateway.status()["connections"] == 0, "no connection left")
+
+
+async def test_a_head_that_comes_in_drops_is_one(world: World) -> None:
+    await world.start(ROUTES)
+    async with await Client.connect(world.port) as client:
+        for byte in b"POST /post HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi":
+            client.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await client.answer()).body == b"posted"
+
+
+async def test_a_head_without_an_end_is_too_large(world: World) -> None:
+    await world.start(ROUTES)
+    async with await Client.connect(world.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        for _ in range(33):
+            client.send(b"a" * 1024)
+            await asyncio.sleep(0)
+        assert (await client.answer()).status == 431

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.gateway.client import Client, get
 from tests.gateway.world import BOTH, World, route, until
 from vidops.api import ASGIApp, GatewayContext, HandlerType, Options, Receive, Scope, Send
+from vidops.gateway import config
+from vidops.gateway.servers import on_httptools
 from vidops.resources.catalogue import Catalogue
 from vidops.runtime.plugins import load_catalogue
 
@@ -332,6 +334,31 @@ async def test_an_idle_connection_ends_with_the_gateway_and_a_busy_one_after_its
         assert (await busy.answer()).body == b"hi"
         assert await busy.closed(2.0) == b""
         await asyncio.wait_for(closing, 5)
+
+
+async def test_an_idle_connection_has_its_time_and_a_busy_one_the_time_it_needs(
+    told: Told, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (config, on_httptools):
+        monkeypatch.setattr(module, "KEEP_ALIVE", 0.3)
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.8)
+        await send(start(200, (b"content-length", b"2")))
+        await send(part(b"hi", more=False))
+
+    told.answer = late
+    world = World(catalogue(told), server)
+    try:
+        await world.start(ROUTES)
+        async with await Client.connect(world.port) as silent, await Client.connect(world.port) as busy:
+            busy.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await silent.closed(3.0) == b""
+            assert (await busy.answer()).body == b"hi"
+            assert await busy.closed(3.0) == b"", "it is idle now"
+        await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+    finally:
+        await world.close()
 
 
 async def test_what_leaves_no_answer_is_an_error(world: World, told: Told) -> None:
