@@ -146,6 +146,7 @@ class FrontConnection(asyncio.Protocol):
         self._silence()
         self.resume_writing()
         self._left()
+        self._exchange = None
         if not self._running:
             self._server.closed(self)
 
