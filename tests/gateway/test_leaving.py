@@ -95,3 +95,15 @@ async def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(filmed: World) 
     for _ in range(4):
         await asyncio.gather(*(visit(n) for n in range(25)))
     await all_is_closed(filmed)
+
+
+async def test_who_only_sends_is_ended_too(world: World) -> None:
+    """An application that waits for nothing: a server that drops what it sends must let the others have a turn."""
+    await world.start([route("/flood", "flood", size=1 << 50), route("/hi", "respond", body="hi")])
+    async with await Viewer.connect(world.port) as viewer:
+        viewer.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
+        await viewer.reader.readexactly(100_000)
+        viewer.writer.transport.abort()
+    async with asyncio.timeout(5), await Client.connect(world.port) as client:
+        assert (await client.get("/hi")).status == 200
+    await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")

@@ -37,6 +37,17 @@ class Exchange:
         if self.task is not None and self._leaving is None and not self._over:
             self._leaving = self.task.get_loop().call_later(LEAVING_GRACE, self.task.cancel)
 
+    def sender(self, send: Callable[[Any], Awaitable[None]]) -> Send:
+        """ASGI's `send`. After its client has gone, Hypercorn drops what it is given without a wait: an application
+        that does nothing but send would let nobody else have a turn, and not hear that it is cancelled."""
+
+        async def sent(message: Message) -> None:
+            if self._leaving is not None:
+                await asyncio.sleep(0)
+            await send(message)
+
+        return sent
+
     def end(self) -> None:
         """The application has returned. Whoever waits to put something in goes on."""
         self._over = True
@@ -91,9 +102,8 @@ class Exchanges(TaskGroup):
         return exchange.put
 
     async def _run(self, exchange: Exchange, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:
-        app_send: Send = send
         try:
-            await self._app(scope, exchange.queue.get, app_send)
+            await self._app(scope, exchange.queue.get, exchange.sender(send))
         finally:
             exchange.end()
             self._running.discard(exchange)
