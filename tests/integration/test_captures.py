@@ -91,7 +91,12 @@ def _rows(host: Host, capture: str) -> list[dict[str, Any]]:
 def test_segments_follow_one_another_and_gaps_have_reasons(vidops_host: Start) -> None:
     host = vidops_host(STACK.format(policy="on_demand: true"))
     host.until(lambda: len(finished(host, "always")) >= 3, what="three segments")
-    os.kill(host.pid("capture/always"), signal.SIGKILL)
+    # The first restart is at once, and may miss no frame; the second one waits for half a second.
+    first = host.pid("capture/always")
+    os.kill(first, signal.SIGKILL)
+    os.kill(
+        host.until(lambda: host.pid("capture/always") not in (0, first) and host.pid("capture/always")), signal.SIGKILL
+    )
     host.until(lambda: any(r["gap"] for r in finished(host, "always")), what="a segment after a gap")
     rows = finished(host, "always")[::-1]
     assert all(r["codec"] == "mjpeg" and r["frames"] > 0 for r in rows)
@@ -104,7 +109,7 @@ def test_segments_follow_one_another_and_gaps_have_reasons(vidops_host: Start) -
             # To less than a frame.
             assert row["start"] == pytest.approx(before["end"], abs=0.1)
             assert row["frames"] == pytest.approx(10 * (row["end"] - row["start"]), abs=1.5)
-    assert [bool(r["gap"]) for r in rows].count(True) == 1
+    assert [bool(r["gap"]) for r in rows].count(True) in (1, 2)
 
 
 def test_frames_that_are_missing_within_a_segment_are_told(vidops_host: Start) -> None:
@@ -112,7 +117,8 @@ def test_frames_that_are_missing_within_a_segment_are_told(vidops_host: Start) -
     stack = STACK.format(policy="on_demand: true").replace(
         "cam: {source: testsrc,", "cam: {source: testsrc, stall_timeout: 1s,"
     )
-    host = vidops_host(stack.replace('duration: 1s, path: "always', 'duration: 60s, path: "always'))
+    # Files are cut by the clock on the wall: this one is not, but at midnight.
+    host = vidops_host(stack.replace('duration: 1s, path: "always', 'duration: 24h, path: "always'))
     host.until(lambda: host.health("capture/always") == "Healthy", what="it records")
     source, recorder = host.pid("source/cam"), host.pid("capture/always")
     os.kill(source, signal.SIGSTOP)
