@@ -35,7 +35,7 @@ demo: $(VENV)/.run ## Run stacks/demo.yaml: a camera to watch, recordings that g
 		VIDOPS_LOG_LEVEL=warning exec $(BIN)/vidops run stacks/demo.yaml
 
 test: $(VENV)/.dev ## Set up and run all tests that need no virtual machine.
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
 
 check: format lint types layers test ## Everything that must be green.
 
