@@ -16,6 +16,7 @@ from tests.gateway.h2client import H2Client
 from tests.gateway.h3client import H3Client
 from tests.gateway.plugins import Probe
 from tests.gateway.world import JPEG, World, route, until
+from vidops.gateway.h3 import QuicCall
 
 ROUTES = [
     route("/stream/**", "stream", chain=["access_log"]),
@@ -164,6 +165,41 @@ async def test_the_guard_stands_before_http3_too(client: H3Client) -> None:
     assert (await client.get("/hi", method="CONNECT"))[0] == 501
     assert (await client.get("/hi", method="GE T"))[0] == 400
     assert not client.over
+
+
+async def test_fields_as_http1_has_them(client: H3Client) -> None:
+    _, told = await client.get("/seen/x", ("cookie", "a=1"), ("x-b", "2"), ("cookie", "c=3"))
+    assert b"a=1; c=3" in told
+    for length in ("+0", "0_0"):
+        assert (await client.get("/hi", ("content-length", length)))[0] == 400, length
+
+
+async def test_a_handshake_that_is_no_text_takes_no_other_request_with_it(client: H3Client) -> None:
+    slow = client.request("/slow")
+    for fields in (
+        [(b":protocol", b"websocket"), (b"sec-websocket-version", b"13"), (b"sec-websocket-protocol", b"\xff\xfe")],
+        [],
+    ):
+        stream = client.quic.get_next_available_stream_id()
+        head = [(b":method", b"CONNECT"), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", b"/hi")]
+        client.http.send_headers(stream, head + fields)
+        client.quic.stop_stream(stream, CANCELLED)
+        client.transmit()
+    assert await client.get("/hi") == (200, b"hi")
+    assert not client.over
+    assert slow not in client.reset
+
+
+async def test_requests_that_are_reset_leave_nothing(world: World, client: H3Client) -> None:
+    assert await client.get("/hi") == (200, b"hi")
+    (call,) = (c for c in world.gateway._connections._open if isinstance(c, QuicCall))
+    before = len(call._http._stream)
+    for _ in range(50):
+        stream = client.request("/upload", method="POST", more=True)
+        client.transmit()
+        client.quic.reset_stream(stream, CANCELLED)
+        client.transmit()
+    await until(lambda: not call._streams and len(call._http._stream) <= before, "all is forgotten")
 
 
 async def test_a_path_that_is_no_text(client: H3Client) -> None:

@@ -97,6 +97,23 @@ async def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(filmed: World) 
     await all_is_closed(filmed)
 
 
+async def test_who_sends_nonsense_into_a_stream_ends_nobody_elses(filmed: World) -> None:
+    well = await Viewer.connect(filmed.port)
+    await well.watch("/stream/door")
+    await well.part()
+    for _ in range(20):
+        async with await Viewer.connect(filmed.port) as bad:
+            bad.send(b"GET /stream/door HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            await bad.reader.readuntil(b"--vidops\r\n")
+            bad.send(b"zz\r\n")
+            assert b"400" not in await bad.reader.read()
+    async with asyncio.timeout(5):
+        for _ in range(10):
+            await well.part()
+    well.close()
+    await all_is_closed(filmed)
+
+
 async def test_who_only_sends_is_ended_too(world: World) -> None:
     """An application that waits for nothing: a server that drops what it sends must let the others have a turn."""
     await world.start([route("/flood", "flood", size=1 << 50), route("/hi", "respond", body="hi")])

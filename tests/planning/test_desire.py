@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,8 +209,9 @@ def cameras_of(stack: dict[str, Any], devices: list[DeviceFacts]) -> dict[str, S
     text = json.dumps({"apiVersion": "vidops/v1", **stack}).encode()
     compiler = Compiler(load_catalogue(), {}, lambda _data, _base: Layout("/run/x", "/var/x", "/data"), {})
     resources = compiler.compile("/stack.yaml", lambda _: text, devices).resources
-    # The text need not be read again for that.
-    assert compiler.with_devices(compiler.compile("/stack.yaml", lambda _: text), devices).resources == resources
+    # The text need not be read again for that, nor be where it was.
+    kept = replace(compiler.compile("/stack.yaml", lambda _: text), path="/elsewhere/stack.yaml")
+    assert compiler.with_devices(kept, devices).resources == resources
     specs = [r.spec for r in resources if isinstance(r.spec, SourceSpec)]
     assert len({spec.camera for spec in specs}) == len(specs)
     return {spec.camera: spec for spec in specs}

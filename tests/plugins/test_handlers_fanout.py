@@ -58,6 +58,29 @@ async def test_all_viewers_are_given_the_same_bytes() -> None:
     assert cameras.subscriptions == []
 
 
+async def test_a_viewer_that_fails_is_the_end_of_no_other() -> None:
+    cameras = FedCameras("door")
+    fanout = fanout_of(cameras, "door")
+
+    class Broken(Transport):
+        def write(self, data: bytes) -> None:
+            if self.written:
+                raise RuntimeError("cannot write any more")
+            super().write(data)
+
+    broken, well = Viewer(), Viewer()
+    for viewer in (broken, well):
+        fanout.attach(viewer)
+    broken.go_direct(Broken())
+    for _ in range(3):
+        well.part = None
+        cameras.feed("door")
+        assert well.part is not None
+    assert broken.over
+    for viewer in (broken, well):
+        fanout.detach(viewer)
+
+
 async def test_a_viewer_with_a_full_transport_skips_to_the_newest() -> None:
     transport, viewer = Transport(), Viewer()
     viewer.go_direct(transport)

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from vidops.resources.layout import Layout
 from vidops.resources.specs import Retention
-from vidops.runtime.index import Hole, RecordingsIndex, Wanted
+from vidops.runtime.index import Hole, Recording, RecordingsIndex, Wanted
 from vidops.runtime.keeper import Keeper
 from vidops.runtime.playlist import timeline
 from vidops.runtime.segments import CaptureFiles
@@ -145,6 +146,21 @@ def test_what_is_missing_within_a_segment_is_told_and_noted(layout: Layout) -> N
     (line,) = timeline([recording])
     assert line["spans"] == [{"start": BEGIN, "end": BEGIN + 1.0}, {"start": BEGIN + 3.0, "end": BEGIN + 5.0}]
     assert line["gaps"] == [{"start": BEGIN + 1.0, "end": BEGIN + 3.0, "reason": "CameraStalled"}]
+
+
+def test_what_one_file_lacks_another_may_have() -> None:
+    def row(start: float, end: float, *holes: tuple[float, float]) -> Recording:
+        told = tuple(Hole(*hole, "x") for hole in holes)
+        return Recording(f"{start}", "cam", "c", start, end, 1, "complete", holes=told)
+
+    def spans(*rows: Recording) -> list[tuple[float, float]]:
+        (line,) = timeline(rows)
+        found: Any = line["spans"]
+        return [(span["start"], span["end"]) for span in found]
+
+    assert spans(row(0, 60), row(10, 20, (12, 14))) == [(0, 60)]
+    assert spans(row(0, 60), row(59.5, 119.5, (59.7, 60.2))) == [(0, 60), (60.2, 119.5)]
+    assert spans(row(0, 60, (10, 20), (30, 40)), row(60, 70)) == [(0, 10), (20, 30), (40, 70)]
 
 
 @pytest.mark.usefixtures("berlin")

@@ -365,6 +365,34 @@ def test_recordings_are_for_their_owner_alone(layout: Layout, keeper: Keeper) ->
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+@pytest.mark.parametrize(
+    "holes",
+    [
+        [[float("nan"), float("nan"), "x"]],
+        [[100, 200, "outside"]],
+        [[1.5, 1.2, "backwards"]],
+        [[1.5, 1.6, "x"], [1.2, 1.3, "no order"]],
+        [["1", "2"]],
+        [int("9" * 400)],
+        [[int("9" * 400), 1, "x"]],
+        {"a": 1},
+        "text",
+        7,
+    ],
+)
+def test_notes_that_say_nonsense_are_not_believed(layout: Layout, holes: object) -> None:
+    path = f"{layout.data_dir}/x.jpg"
+    os.makedirs(layout.data_dir, exist_ok=True)
+    atomic_write(path, JPEG)
+    about = {"camera": "cam", "capture": "c", "start": 1.0, "end": 2.0, "reason": "complete", "holes": holes}
+    os.setxattr(path, "user.vidops", json.dumps(about).encode())
+    index = RecordingsIndex(layout)
+    assert index.reconcile().trouble == ""
+    (row,) = index.newest()
+    assert (row.reason, row.holes) == ("found", ())
+    index.close()
+
+
 def test_the_newest_come_first_by_camera_and_limit(layout: Layout) -> None:
     index = RecordingsIndex(layout)
     rows = [Recording(f"{n}.jpg", f"cam-{n % 2}", "c", float(n), n + 1.0, 10, "complete") for n in range(10)]

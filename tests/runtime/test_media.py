@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidops.runtime.keeper import NUDGE, continued
-from vidops.runtime.media import MOST_HOLES, Media, inspect, least_gap
+from vidops.runtime.media import MOST_HOLES, Media, _media, inspect, least_gap
 
 FRAGMENTED = ("-movflags", "+empty_moov+default_base_moof")
 SOUND = ("-f", "lavfi", "-i", "sine", "-t", "3")
@@ -98,6 +98,31 @@ def test_cut_off_anywhere_it_holds_less_and_never_more(folder: Path, file: str, 
     assert counted == sorted(counted)
     assert counted[0] == 0
     assert counted[-1] <= 45
+
+
+@pytest.mark.integration
+def test_cut_off_at_every_byte(tmp_path: Path) -> None:
+    source = ("-f", "lavfi", "-i", "testsrc=size=64x48:rate=15", "-frames:v", "4")
+    whole, part = tmp_path / "whole.mp4", tmp_path / "part.mp4"
+    subprocess.run(["ffmpeg", "-v", "error", *source, *FILES["every-frame.mp4"], str(whole)], check=True)
+    data = whole.read_bytes()
+    counted = []
+    for cut in range(len(data) + 1):
+        part.write_bytes(data[:cut])
+        found = inspect(str(part))
+        counted.append(found.frames if found else 0)
+    assert counted == sorted(counted)
+    assert set(counted) == {0, 1, 2, 3, 4}
+
+
+def test_a_camera_that_becomes_slower_has_no_holes() -> None:
+    dim = [*range(0, 3000, 33), *range(3000, 13_000, 200), *range(13_000, 30_000, 33)]
+    found = _media(dim, 0.001, "mjpeg")
+    assert found is not None
+    assert found.holes == ()
+    found = _media([t for t in dim if not 20_000 < t < 22_000], 0.001, "mjpeg")
+    assert found is not None
+    assert [round(after - before, 1) for before, after in found.holes] == [2.0]
 
 
 def test_what_is_no_video(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ class Footage:
                 cleared = self._cleared[directory] = await asyncio.to_thread(work)
                 squeezed = {item.clip.capture: item.why for item in cleared.removed if item.why in UNKEPT}
                 known = {**self._unkept.get(directory, {}), **squeezed}
-                self._unkept[directory] = {name: why for name, why in known.items() if name in cleared.bare}
+                still = {"MinFree": cleared.short, "MaxSize": {n for n, r in rules.items() if r.max_size is not None}}
+                self._unkept[directory] = {n: why for n, why in known.items() if n in cleared.bare and n in still[why]}
                 for why, gone in groupby(sorted(cleared.removed, key=lambda d: d.why), key=lambda d: d.why):
                     clips = [item.clip for item in gone]
                     log.info("retention (%s): %d removed, %d bytes", why, len(clips), sum(c.bytes for c in clips))

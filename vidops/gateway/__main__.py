@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import importlib
 import logging
+import os
 import signal
 import sys
 
@@ -95,4 +96,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not `sys.exit`: it waits for threads, and one may wait for a disk that hangs.
+    os._exit(main(sys.argv[1:]))

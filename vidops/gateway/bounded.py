@@ -56,8 +56,12 @@ class BoundedQuic(QuicConnection):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.held: dict[int, int] = {}
-        self._local_max_data = _Credit(lambda: sum(self.held.values()))
+        self._local_max_data = _Credit(self._unread)
         self._local_max_streams_bidi = Limit(QuicFrameType.MAX_STREAMS_BIDI, "max_streams_bidi", MAX_STREAMS)
+
+    def _unread(self) -> int:
+        """What came out of order is held here, with the gaps before it."""
+        return sum(self.held.values()) + sum(len(one.receiver._buffer) for one in self._streams.values())
 
     def hold(self, stream_id: int, size: int) -> None:
         self.held[stream_id] = self.held.get(stream_id, 0) + size
@@ -73,6 +77,11 @@ class BoundedQuic(QuicConnection):
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.receiver.is_finished:
             self.stop_stream(stream_id, code)
+
+    def answerable(self, stream_id: int) -> bool:
+        """Whether the peer still wants what is sent on that stream."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and stream.sender._reset_error_code is None
 
     def crowded(self, stream_id: int) -> bool:
         """Whether a writer has to wait before it gives out more."""
@@ -127,6 +136,14 @@ class BoundedHttp(H3Connection):
             Setting.MAX_FIELD_SECTION_SIZE: MAX_HEAD,
             Setting.ENABLE_CONNECT_PROTOCOL: 1,
         }
+
+    def forget(self, stream_id: int) -> None:
+        """Its answer was broken off at QUIC's level, of which aioquic's HTTP/3 does not know."""
+        stream = self._stream.get(stream_id)
+        if stream is not None:
+            stream.sending_ended = True
+            if stream.is_ended():
+                del self._stream[stream_id]
 
     def unread(self, stream_id: int) -> int:
         """Bytes of a frame that is not complete."""

@@ -116,7 +116,9 @@ class Connection(TCPServer):
         offer_tunnel(scope, send)
         scope[ABORT] = self.abort
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
-            scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
+            direct = scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
+            if isinstance(self.protocol.protocol, StrictH11):
+                self.protocol.protocol.direct = direct
 
     async def _read_data(self) -> None:
         """Feed what comes to the protocol. A head that has begun must end in time; all else may wait."""

@@ -136,3 +136,6 @@ async def _close(direct: TransportStream, body: Body) -> None:
                 await body()
     except TimeoutError:
         direct.abort()
+    if direct.pending:
+        # It has said all it will, and does not read: what is left may go out, but not for ever.
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, direct.abort)

@@ -268,7 +268,12 @@ class QuicCall:
         stream.feeder = asyncio.current_task()
         number = stream.request.stream_id
         stream.started = True
-        await stream.asgi.handle(stream.request)
+        try:
+            await stream.asgi.handle(stream.request)
+        except (ValueError, LookupError):
+            # Hypercorn decodes some fields of a handshake before any application is asked.
+            self._leave(number, ErrorCode.H3_MESSAGE_ERROR)
+            return
         while not stream.over and not stream.asgi.closed:
             if stream.body:
                 data = bytes(stream.body[:PART])
@@ -292,8 +297,7 @@ class QuicCall:
         if stream is None:
             return
         self._close(stream)
-        self._quic.reset_stream(stream_id, code)
-        self._quic.release(stream_id, code)
+        self._refuse(stream_id, code)
         self._soon()
 
     def _drop(self, stream_id: int) -> None:
@@ -312,10 +316,12 @@ class QuicCall:
     def _refuse(self, stream_id: int, code: int) -> None:
         self._quic.reset_stream(stream_id, code)
         self._quic.release(stream_id, code)
+        if self._http is not None:
+            self._http.forget(stream_id)
 
     def _answer(self, stream_id: int, status: int) -> None:
         """To what is not a request that an application could be asked."""
-        if self._http is not None:
+        if self._http is not None and self._quic.answerable(stream_id):
             head = [(b":status", b"%d" % status), (b"content-length", b"0")]
             self._http.send_headers(stream_id, head, end_stream=True)
             self._quic.release(stream_id, ErrorCode.H3_NO_ERROR)
@@ -371,6 +377,8 @@ class QuicCall:
             self._end_answer(stream)
         if not stream.answered:
             self._quic.reset_stream(number, ErrorCode.H3_INTERNAL_ERROR)
+            if self._http is not None:
+                self._http.forget(number)
         self._quic.release(number, ErrorCode.H3_NO_ERROR)
         self._close(stream)
         self._soon()

@@ -45,7 +45,11 @@ def read(fields: Fields) -> Head:
         raise Refused(431)
     pseudo = {name: value for name, value in fields if name.startswith(b":")}
     method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    if not _METHOD.fullmatch(method) or not path.isascii() or pseudo.get(b":scheme", b"https") != b"https":
+    if not _METHOD.fullmatch(method) or not path.isascii() or pseudo.get(b":scheme") != b"https":
+        raise Refused(400)
+    if any(name == b"content-length" and not value.isdigit() for name, value in fields):
+        raise Refused(400)
+    if b":protocol" in pseudo and method != b"CONNECT":
         raise Refused(400)
     websocket = method == b"CONNECT" and pseudo.get(b":protocol") == b"websocket"
     if method == b"CONNECT" and not websocket:
@@ -53,4 +57,7 @@ def read(fields: Fields) -> Head:
     authority = pseudo.get(b":authority", b"")
     # A Host that says otherwise stays beside it, and the guard refuses two.
     plain = [f for f in fields if not f[0].startswith(b":") and f != (b"host", authority)]
+    cookies = [value for name, value in plain if name == b"cookie"]
+    if len(cookies) > 1:  # RFC 9114, 4.2.1
+        plain = [f for f in plain if f[0] != b"cookie"] + [(b"cookie", b"; ".join(cookies))]
     return Head(method.decode().upper(), path, websocket, [(b"host", authority), *plain])

@@ -21,6 +21,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from vidops.asgi import json_bytes, problem
 from vidops.gateway import lines
 from vidops.gateway.dates import http_date
+from vidops.gateway.direct import TransportStream
 from vidops.gateway.tunnel import TunnelStream
 
 
@@ -69,6 +70,8 @@ class StrictH11(H11Protocol):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.can_read: _Turn = _Turn()
+        self.direct: TransportStream | None = None
+        """By which the application may answer the request that is being served."""
         if isinstance(self.connection, h11.Connection):
             self.connection._receive_buffer = StrictBuffer(self.config.h11_max_incomplete_size)
 
@@ -90,7 +93,12 @@ class StrictH11(H11Protocol):
     async def refuse(self, status: int, detail: str) -> None:
         """Answer a request that is none, and close."""
         connection = self.connection
-        if not isinstance(connection, H11WSConnection) and connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+        answered = self.direct is not None and self.direct.opened
+        if (
+            not answered
+            and not isinstance(connection, H11WSConnection)
+            and connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}
+        ):
             body = json_bytes(problem(status, detail))
             headers = [
                 (b"content-type", b"application/problem+json"),

@@ -35,6 +35,8 @@ class Compiled:
     """Entries (section and name) that had to be left out since a plugin did not load, each with its problem."""
     stack: Any = None
     """The checked document."""
+    base_dir: str = ""
+    """What relative paths in it are relative to."""
     mark: Callable[[DocPath], Mark] = lambda _: Mark("")
     """Where a part of it is written."""
 
@@ -99,6 +101,7 @@ class Compiler:
             dict(metadata.labels),
             unavailable=dict(left_out or {}),
             stack=stack,
+            base_dir=base_dir,
             mark=loaded.mark,
         )
         return self.with_devices(compiled, devices)
@@ -113,7 +116,7 @@ class Compiler:
             mark=compiled.mark,
             devices=devices,
             plugins=self.plugins,
-            base_dir=os.path.dirname(os.path.abspath(compiled.path)),
+            base_dir=compiled.base_dir,
         )
         return replace(compiled, resources=desire(meant))
 

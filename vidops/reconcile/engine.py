@@ -8,6 +8,7 @@ so nothing is ever applied side by side.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -202,8 +203,7 @@ class Engine:
         strays = await self._strays()
         outcome = await self.applier.converge(Plan((*strays, *steps.actions)))
         kept = [r for r in compiled.resources if r.ref in memory.applied and r.ref not in planned]
-        failures = [*outcome.failures, *await self.applier.restore(kept)]
-        self._remember_failures(failures, compiled.resources)
+        self._remember_failures([*outcome.failures, *await self.applier.restore(kept)], compiled.resources)
         await self.settle()
 
     async def _strays(self) -> list[Action]:
@@ -225,11 +225,8 @@ class Engine:
         memory.working = True
         self.changed.set()
         try:
-            if request.restore:
-                await self._restore_all()
-                return Outcome(Plan())
-            if request.captures:
-                await self._turn_captures()
+            if request.restore or request.captures:
+                await (self._restore_all() if request.restore else self._turn_captures())
                 return Outcome(Plan())
             if request.path:
                 return await self._take_over(request)
@@ -274,20 +271,23 @@ class Engine:
         if memory.compiled is None:
             return Outcome(Plan())
         memory.devices = await self.scan()
-        try:
-            now = await asyncio.to_thread(self.compiler.with_devices, memory.compiled, memory.devices)
-        except StackError:
-            now = await self._compile(memory.compiled.path, reader_of(memory.compiled.texts), around=True)
+        now = await self._meant_now(memory.compiled)
         memory.compiled = replace(memory.compiled, resources=now.resources)
         memory.good = now.resources
         steps = plan(now.resources, memory.applied, now.held_back(memory.applied.values()))
         self._forget_past(steps)
         outcome = await self.applier.converge(steps)
         again = [r for r in now.resources if r.ref in memory.failures and r.ref in memory.applied]
-        failures = [*outcome.failures, *await self.applier.restore(again)]
-        self._remember_failures(failures, now.resources)
+        self._remember_failures([*outcome.failures, *await self.applier.restore(again)], now.resources)
         await self.settle()
         return outcome
+
+    async def _meant_now(self, compiled: Compiled) -> Compiled:
+        """The same text with today's devices; read anew where entries are left out, or one cannot be built any more."""
+        if not compiled.unavailable:
+            with contextlib.suppress(StackError):
+                return await asyncio.to_thread(self.compiler.with_devices, compiled, self.memory.devices)
+        return await self._compile(compiled.path, reader_of(compiled.texts), around=True)
 
     async def _restore_all(self) -> None:
         """Put every applied resource back: supervisord, and with it all that ran, is new."""
@@ -369,12 +369,13 @@ class Engine:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if not temporary:
-            self._retry_pause = RETRY_FIRST
-            return
-        pause = max([self._retry_pause, *(f.delay or 0.0 for f in temporary)])
-        self._retry = asyncio.get_running_loop().call_later(pause, self.want, "retry")
-        self._retry_pause = min(self._retry_pause * 2, RETRY_CAP)
+        pause, self._retry_pause = (
+            self._retry_pause,
+            min(self._retry_pause * 2, RETRY_CAP) if temporary else RETRY_FIRST,
+        )
+        if temporary:
+            pause = max([pause, *(f.delay or 0.0 for f in temporary)])
+            self._retry = asyncio.get_running_loop().call_later(pause, self.want, "retry")
 
     def _policy_of(self, program: str) -> RestartPolicy:
         return getattr(self._spec_of(program), "restart", RestartPolicy())

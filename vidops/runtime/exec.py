@@ -285,16 +285,21 @@ def _unusable(path: str, error: Exception) -> Refused:
     return Refused(f"cannot use {path}: {error}: apply the stack file again, it writes this anew")
 
 
+def _say(refused: Refused) -> None:
+    # Paths need not be text.
+    os.write(2, f"vidops: {refused}\n".encode("utf-8", "backslashreplace"))
+
+
 def run(path: str, *, forked: bool = False) -> int | None:
     """The exit code of a process that cannot become its program, after saying why; None as `main` returns."""
     try:
         main(path, forked=forked)
     except Refused as refused:
-        os.write(2, f"vidops: {refused}\n".encode())
+        _say(refused)
         return refused.code
     except (TypeError, ValueError, AttributeError) as error:
         # Valid JSON of the wrong shape, deep inside: nobody but a hand has written that.
-        os.write(2, f"vidops: {_unusable(path, error)}\n".encode())
+        _say(_unusable(path, error))
         return EX_CONFIG
     return None
 

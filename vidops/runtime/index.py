@@ -16,7 +16,7 @@ from typing import Any
 
 from vidops.resources.layout import Layout
 from vidops.runtime.database import Database
-from vidops.runtime.media import inspect
+from vidops.runtime.media import MOST_HOLES, inspect
 from vidops.runtime.segments import SUFFIXES, CaptureFiles, identify, playable
 
 ATTRIBUTE = "user.vidops"
@@ -288,6 +288,17 @@ def _told(holes: Any) -> tuple[Hole, ...]:
     return tuple(Hole(float(start), float(end), str(reason)) for start, end, reason in holes)
 
 
+def _noted(holes: Any, start: float, end: float) -> tuple[Hole, ...]:
+    """Holes as a file's notes have them, which anybody may have written. Raises as `_told`."""
+    told, until = _told(holes[:MOST_HOLES]), start
+    for hole in told:
+        # Not a number is in no order either.
+        if not until <= hole.start <= hole.end <= end:
+            raise ValueError("holes that are none")
+        until = hole.end
+    return told
+
+
 def note(path: str, recording: Recording) -> None:
     """Write what is known of a recording onto its file; file systems without notes go without."""
     known = {**asdict(recording), "holes": list(map(astuple, recording.holes))}
@@ -319,9 +330,9 @@ def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Re
             str(kept.get("codec", "")),
             float(kept.get("gap", 0)),
             str(kept.get("gap_reason", "")),
-            _told(kept.get("holes", ())),
+            _noted(kept.get("holes", ()), float(kept["start"]), float(kept["end"])),
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         # None, or not ours.
         pass
     media = inspect(f"{data_dir}/{path}")

@@ -24,6 +24,8 @@ MOST_FRAMES = 10_000_000
 LEAST_GAP = 0.1
 """Seconds; less than that lies between two frames."""
 MOST_HOLES = 32
+USUAL = 2.5
+"""So many times as far apart as their neighbours, frames are missing between two."""
 _HEAD = 64
 _LARGEST_TABLE = 4 * 1024 * 1024
 _MP4_CODECS = {b"avc1": "h264", b"avc3": "h264", b"hvc1": "hevc", b"hev1": "hevc", b"mp4v": "mjpeg", b"jpeg": "mjpeg"}
@@ -67,7 +69,7 @@ def inspect(path: str) -> Media | None:
             return _transport_stream(descriptor, size)
         if start[4:8] in (b"ftyp", b"moov", b"styp"):
             return _Mp4(descriptor, size).read()
-    except (OSError, _GaveUpError, struct.error):
+    except (OSError, _GaveUpError, struct.error, ValueError, LookupError):
         pass
     finally:
         os.close(descriptor)
@@ -93,12 +95,15 @@ def _media(times: list[int], tick: float, codec: str) -> Media | None:
 
 
 def _holes(times: list[int], tick: float, interval: float) -> tuple[tuple[float, float], ...]:
-    """Of frames in order. A hole begins when the frame before it should have ended."""
+    """Of frames in order. A hole begins when the frame before it should have ended. Where the frames beside it are as
+    far apart, nothing is missing: the camera has become slower."""
     least = interval + least_gap(interval)
+    apart = [after - before for before, after in pairwise(times)]
     found = (
-        ((before - times[0]) * tick + interval, (after - times[0]) * tick)
-        for before, after in pairwise(times)
-        if (after - before) * tick >= least
+        ((times[at] - times[0]) * tick + interval, (times[at + 1] - times[0]) * tick)
+        for at, length in enumerate(apart)
+        if length * tick >= least
+        and length > USUAL * max(apart[max(0, at - 1) : at] + apart[at + 1 : at + 2], default=0)
     )
     return tuple(sorted(nlargest(MOST_HOLES, found, key=lambda hole: hole[1] - hole[0])))
 
@@ -220,7 +225,7 @@ class _Mp4(_Reader):
                 count = int.from_bytes(data[4:8])
                 if count > MOST_FRAMES:
                     raise _GaveUpError
-                for duration, delay in self.samples(body, last, data[0], flags, count):
+                for duration, delay in self.samples(body, last, int.from_bytes(data[:1]), flags, count):
                     yield begin + delay
                     begin += default if duration is None else duration
 

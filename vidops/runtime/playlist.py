@@ -32,14 +32,18 @@ def timeline(recordings: Sequence[Recording]) -> list[Mapping[str, object]]:
 def _spans(rows: Sequence[Recording]) -> list[dict[str, float]]:
     spans: list[dict[str, float]] = []
     for row in rows:
+        # What others have of that time is there, whatever this one lacks: files overlap where the clock was set.
+        covered = spans[-1]["end"] if spans else row.start
         # Where something is missing for longer, the row says so; one that grows is told by whole seconds.
         if spans and not row.gap and row.start - spans[-1]["end"] <= JOINED:
             spans[-1]["end"] = max(spans[-1]["end"], row.end)
         else:
             spans.append({"start": row.start, "end": row.end})
         for hole in row.holes:
-            spans[-1]["end"] = hole.start
-            spans.append({"start": hole.end, "end": row.end})
+            begin, end = max(hole.start, covered), spans[-1]["end"]
+            if begin < hole.end <= end:
+                spans[-1]["end"] = begin
+                spans.append({"start": hole.end, "end": end})
     return spans
 
 

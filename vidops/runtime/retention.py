@@ -27,11 +27,12 @@ ROUNDS = 50
 @dataclass
 class Cleared:
     """What one call removed, and what it could not: path and the error's code (EROFS, EACCES ...). `bare`: captures
-    with a rule that have nothing left which may go."""
+    with a rule that have nothing left which may go; `short`: those whose `min_free` is not there all the same."""
 
     removed: list[Doomed] = field(default_factory=list)
     troubles: list[tuple[str, str]] = field(default_factory=list)
     bare: set[str] = field(default_factory=set)
+    short: set[str] = field(default_factory=set)
 
 
 def clear(
@@ -59,6 +60,8 @@ def clear(
         if not gone:
             break
     report.bare = {name for name in rules if not index.oldest(name, 1)}
+    left = free()
+    report.short = {name for name, rule in rules.items() if rule.min_free is not None and left < rule.min_free}
     return report
 
 

@@ -18,6 +18,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from supervisor import events
@@ -35,6 +36,8 @@ SIGNALS = frozenset({"TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "STOP
 
 LAST_WORDS = 0.1
 """Seconds that a program's output is waited for after its end, where somebody of its group is left to write it."""
+PATIENCE, PERIOD = 0.3, 2.0
+"""Seconds that all of them are waited for, in so many: supervisord does nothing else meanwhile."""
 HELD = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2})
 
 
@@ -202,24 +205,39 @@ class Become:
         if list(argv[1:4]) == ["-I", "-S", self._shim] and len(argv) == 5 and _facts(self._shim) == self._known:
             os.environ.clear()
             os.environ.update(env)
+            _leave_files()
             code = shim.run(argv[4], forked=True)
             if code is not None:
                 os._exit(code)
         self._execve(path, argv, env)
 
 
+def _leave_files() -> None:
+    """Close what is supervisord's: a start that hangs on a disk must not hold its sockets and pipes meanwhile."""
+    kept = sorted(json.loads(os.environ.get("VIDOPS_LISTEN_FDS", "{}")).values())
+    for before, after in pairwise((2, *kept, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
+        os.closerange(before + 1, after)
+
+
 def _patiently(drain: Callable[[Any], None]) -> Callable[[Any], None]:
     """supervisord reads once what a program has left to say, and closes. The filter that takes secrets out of its
     output (`exec.clear_output`) says the last of it a moment later: why a camera did not let it in, for instance."""
 
+    waited = since = 0.0
+
     def patient(process: Any) -> None:
-        deadline = time.monotonic() + LAST_WORDS
+        nonlocal waited, since
+        begun = time.monotonic()
+        if begun - since > PERIOD:
+            waited, since = 0.0, begun
+        deadline = begun + min(LAST_WORDS, PATIENCE - waited)
         for output in list(process.dispatchers.values()):
             while output.readable() and _group_lives(process.pid) and (left := deadline - time.monotonic()) > 0:
                 poller = select.poll()
                 poller.register(output.fd, select.POLLIN)
                 if poller.poll(1000 * left):
                     output.handle_read_event()
+        waited += time.monotonic() - begun
         drain(process)
 
     return patient

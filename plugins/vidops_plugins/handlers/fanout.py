@@ -6,11 +6,14 @@ A viewer is offered every frame and takes what it has room for; none waits for a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from vidops.api import Cameras, Direct, Frame, FrameSubscription, PermanentError, TemporaryError, VidopsError
+
+log = logging.getLogger("vidops")
 
 BOUNDARY = "vidops"
 PREAMBLE = f"--{BOUNDARY}\r\n".encode()
@@ -135,7 +138,12 @@ class Fanout:
         self._latest = part = part_of(frame)
         now = asyncio.get_running_loop().time()
         for viewer in tuple(self._viewers):
-            viewer.offer(part, now)
+            try:
+                viewer.offer(part, now)
+            except Exception:
+                # One viewer's connection must not be the end of all the others' stream.
+                log.exception("a viewer of camera %s is dropped", self._camera)
+                viewer.end(None)
 
     def _on_state(self, state: Mapping[str, Any]) -> None:
         self._state = state

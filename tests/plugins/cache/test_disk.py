@@ -166,7 +166,6 @@ async def test_a_disk_that_hangs_holds_up_no_start_and_no_end(disks: Disks, monk
         assert await disk.of(KEY) == ()
         await disk.close()
     os.write(write, b"x")
-    await asyncio.to_thread(disk._pool.shutdown)
     monkeypatch.undo()
     found = await (await disks.open()).of(KEY)
     assert [stored.body for stored in found] == [b"late"], "what waited is written once the disk answers"

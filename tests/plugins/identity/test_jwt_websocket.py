@@ -37,7 +37,9 @@ def offered(options: Nothing, context: GatewayContext) -> ASGIApp:
 async def port(tmp_path: Path) -> Any:
     (tmp_path / "keys").write_text(json.dumps({"keys": [public(key("P-256"))]}))
     known = load_catalogue()
-    catalogue = type(known).of([*known.middleware.values(), HandlerType("offered", Nothing, offered)])
+    catalogue = type(known).of(
+        [*known.middleware.values(), *known.servers.values(), HandlerType("offered", Nothing, offered)]
+    )
     world = World(catalogue)
     options = {
         "issuer": ISSUER, "audience": AUDIENCE, "keys": {"file": str(tmp_path / "keys")},

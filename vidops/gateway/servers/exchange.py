@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import LEAVING_GRACE
 from vidops.gateway.servers.chunks import Chunks
 from vidops.gateway.servers.heads import Head
 from vidops.resources.catalogue import Message
 
+OVERHEAD = 64
+"""Bytes that a piece of a body takes beside its own: a body may come in pieces of one."""
 _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n)*")
 
 
@@ -40,12 +43,13 @@ class Exchange:
 
     __slots__ = (
         "_bodiless", "_carrier", "_chunked", "_chunks", "_keep", "_leaving", "_left", "_news", "_told", "complete",
-        "done", "gone", "head", "remaining", "size", "started", "task", "unchunk",
+        "direct", "done", "gone", "head", "remaining", "size", "started", "task", "unchunk",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, head: Head) -> None:
         self.head = head
         self.task: asyncio.Task[Any] | None = None
+        self.direct: TransportStream | None = None
         self.size = 0
         self.complete = head.length == 0
         self.gone = False
@@ -78,7 +82,7 @@ class Exchange:
             self.complete = self.remaining == 0
         if data:
             self._chunks.append(data)
-            self.size += len(data)
+            self.size += len(data) + OVERHEAD
         self._tell()
         return rest
 
@@ -87,7 +91,7 @@ class Exchange:
         while True:
             if self._chunks:
                 data = self._chunks.popleft()
-                self.size -= len(data)
+                self.size -= len(data) + OVERHEAD
                 self._told = self.complete and not self._chunks
                 self._carrier.taken()
                 return {"type": "http.request", "body": data, "more_body": not self._told}
@@ -153,6 +157,8 @@ class Exchange:
             if name == b"content-length":
                 if status == 204:
                     continue  # RFC 9110, 8.6
+                if length >= 0 or not value.isdigit():
+                    raise ValueError("the answer's Content-Length is none, or there are two")
                 length = int(value)
             elif name == b"connection":
                 keep = keep and b"close" not in value.lower()

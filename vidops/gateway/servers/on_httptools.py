@@ -127,6 +127,9 @@ class FrontConnection(asyncio.Protocol):
         """Who has said all it will has left, like everywhere here; an answer that is nearly there may still go out."""
         self._ended = True
         if self._exchange is None or self._deaf or self._tls is not None:
+            if not self._deaf:  # what is left may go out, but not for ever
+                self._silence()
+                self._idle = self._loop.call_later(LAST_WORDS, self._transport.abort)
             return False
         self._left()
         return True
@@ -241,7 +244,7 @@ class FrontConnection(asyncio.Protocol):
             return
         exchange = self._exchange = Exchange(self, head)
         self._running.add(exchange)
-        work = self._server.context.app(self._scope(head), exchange.receive, exchange)
+        work = self._server.context.app(self._scope(head, exchange), exchange.receive, exchange)
         exchange.task = self._loop.create_task(cast(Coroutine[Any, Any, None], work))
         exchange.task.add_done_callback(partial(self._over, exchange))
         if not exchange.complete:
@@ -259,13 +262,13 @@ class FrontConnection(asyncio.Protocol):
             exchange.client_left()
             self._refuse(refusal)
 
-    def _scope(self, head: Head) -> Scope:
+    def _scope(self, head: Head, exchange: Exchange) -> Scope:
         path, _, query = head.target.partition(b"?")
         extensions: dict[str, Any] = {}
         if self._tls is not None:
             extensions["tls"] = self._tls
         else:
-            extensions[DIRECT] = TransportStream(self._transport, head.version)
+            exchange.direct = extensions[DIRECT] = TransportStream(self._transport, head.version)
         return {
             "type": "http",
             "http_version": head.version,
@@ -320,6 +323,7 @@ class FrontConnection(asyncio.Protocol):
         protocol.connection_made(self._transport)
         if self._writable is not None:
             protocol.pause_writing()
+            self.resume_writing()  # who waits for room here is told by nobody else
         if self._held:
             self._held = False
             self._transport.resume_reading()
@@ -329,6 +333,10 @@ class FrontConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer a request that is none, and close."""
+        direct = self._exchange.direct if self._exchange is not None else None
+        if direct is not None and direct.opened:
+            self._close()  # its answer is on its way, by hand: nothing goes in between, and nothing comes after
+            return
         if self._exchange is None or not self._exchange.started:
             body = json_bytes(problem(refusal.status, refusal.detail))
             head = (
@@ -363,6 +371,7 @@ class FrontConnection(asyncio.Protocol):
         self._deaf = True
         self._buffer = b""
         self._silence()
+        self._idle = self._loop.call_later(LAST_WORDS, self._transport.abort)
         if self._transport.is_closing():
             return
         if linger and not self._ended and self._transport.can_write_eof():
@@ -372,7 +381,6 @@ class FrontConnection(asyncio.Protocol):
             self._hurry = self._loop.call_later(LINGER, self._transport.close)
         else:
             self._transport.close()
-        self._idle = self._loop.call_later(LAST_WORDS, self._transport.abort)
 
     def _silence(self) -> None:
         for timer in (self._idle, self._hurry):

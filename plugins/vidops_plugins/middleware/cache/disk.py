@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from vidops_plugins.middleware.cache.rules import Stored
 
@@ -29,6 +30,7 @@ MOST_DROPS = 10_000
 PATIENCE = 1.0
 """Seconds that a request, or a route's start or end, waits for the disk; then it is as if nothing were there."""
 _EVICTED_AT_ONCE = 16
+_POOLS: WeakValueDictionary[str, ThreadPoolExecutor] = WeakValueDictionary()
 _SCHEMA = f"""
 CREATE TABLE answers (
     key TEXT NOT NULL, about TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL, used REAL NOT NULL
@@ -53,12 +55,15 @@ class Disk:
         self._names: Callable[[], Collection[str]] | None = names
         self._limit = limit
         self._log = log
-        self._pool = ThreadPoolExecutor(1, "cache")
+        # One for all that were ever at this place: what the one before has still to do comes first.
+        self._pool = _POOLS.setdefault(path, ThreadPoolExecutor(1, "cache"))
         self._database: sqlite3.Connection | None = None
         self._size = 0
         self._waiting = 0
         self._counting = threading.Lock()
         self._over = False
+        self._hangs = False
+        """Whether somebody has waited in vain, and nothing has come of it yet: then nobody else asks."""
 
     async def open(self) -> None:
         """Take over what is there. A file that cannot be used, or not yet, is no reason not to serve."""
@@ -68,15 +73,18 @@ class Disk:
         closed = self._do(self._close, None)
         self._over = True
         await _patiently(closed)
-        self._pool.shutdown(wait=False)
 
     async def of(self, key: Key) -> Sequence[Stored]:
         if self._names is not None:
             keep, self._names = {*self._names(), os.path.basename(self.path).partition(".")[0]}, None
             self._do(lambda: self._clean(keep), None)
-        with contextlib.suppress(TimeoutError):
+        if self._hangs:
+            return ()
+        try:
             async with asyncio.timeout(PATIENCE):
                 return await asyncio.wrap_future(self._do(lambda: self._of(key), ()))
+        except TimeoutError:
+            self._hangs = True
         return ()
 
     def put(self, key: Key, variants: Sequence[Stored]) -> None:
@@ -99,6 +107,8 @@ class Disk:
             except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
                 self._failed(error)
                 return otherwise
+            finally:
+                self._hangs = False
 
         if self._over:
             over: Future[T] = Future()
