@@ -1,7 +1,7 @@
 """`basic`: name and password (RFC 7617), of which only hashes are kept.
 
 A hash is made to be slow. It is computed in a thread, two at a time, and what it gave is remembered for a while under a
-keyed digest of name and password. Whoever is not known costs the same as whoever is.
+keyed digest of name and password. Who is not known costs as much as the dearest hash.
 """
 
 from __future__ import annotations
