@@ -107,11 +107,12 @@ def test_timeline_thumbnail_keep_and_delete(host_and_web: tuple[Host, Web]) -> N
     rows = web.rows("plain")
     (line,) = json.loads(web.ask(f"?view=timeline&capture=plain&from=0&to={time.time()}")[2])["timeline"]
     assert (line["capture"], line["camera"]) == ("plain", "cam")
-    (gap,) = line["gaps"]
-    assert gap["reason"] == "NotAsked"
-    first, second = line["spans"]
-    assert (first["end"], second["start"]) == pytest.approx((gap["start"], gap["end"]), abs=0.01)
-    assert first["start"] == pytest.approx(rows[0]["start"], abs=0.01)
+    # A busy machine may miss frames here and there: that is told, too.
+    (gap,) = (gap for gap in line["gaps"] if gap["reason"] == "NotAsked")
+    spans = line["spans"]
+    assert any(span["end"] == pytest.approx(gap["start"], abs=0.01) for span in spans)
+    assert any(span["start"] == pytest.approx(gap["end"], abs=0.01) for span in spans)
+    assert spans[0]["start"] == pytest.approx(rows[0]["start"], abs=0.01)
     # By time alone, from the middle of one to the middle of another.
     chosen = host.cli("recordings", "--capture", "plain", "--from", _iso(middle(rows[0])), "-o", "json")
     assert {r["path"] for r in json.loads(chosen.stdout)} >= {r["path"] for r in rows[:2]}
