@@ -49,7 +49,8 @@ class PasswordHash:
     """`effort`: about how many milliseconds of a small machine's processor one look takes."""
 
     effort: float
-    computed: Callable[[bytes], bool] = field(repr=False)
+    fits: Callable[[bytes], bool] = field(repr=False)
+    """Whether a password is the one, in constant time. Some 100 ms of a processor: not for an event loop."""
 
     @classmethod
     def parse(cls, text: str) -> PasswordHash:
@@ -60,10 +61,6 @@ class PasswordHash:
         raise BadHashError(
             "a hash begins with $scrypt$, $pbkdf2-sha256$, $2y$ or $argon2id$ (see the how-to on restricting access)"
         )
-
-    def fits(self, password: bytes) -> bool:
-        """Takes some 100 ms of a processor: not for an event loop. The comparison is in constant time."""
-        return self.computed(password)
 
 
 _Kind = tuple[float, Callable[[bytes], bool]]
