@@ -18,6 +18,7 @@ from tests.gateway.plugins import Probe
 from tests.gateway.test_h3 import ROUTES, tls
 from tests.gateway.world import World, until
 from vidops.gateway.bounded import CONNECTION_WINDOW, STREAM_WINDOW, UNSENT_LIMIT
+from vidops.gateway.h3 import QuicCall
 from vidops.gateway.quic import OPENING_LIMIT
 
 Pair = tuple[Path, Path]
@@ -120,6 +121,20 @@ async def test_many_uploads_that_nobody_reads(client: H3Client, probe: Probe) ->
     client.transmit()
     await until(lambda: not probe.running, "the handlers' end")
     assert await client.get("/upload", method="POST", body=bytes(3_000_000)) == (200, b"3000000")
+
+
+async def test_bytes_out_of_order_count_with_the_gaps_before_them(world: World, client: H3Client) -> None:
+    """One byte at the end of each request's window would have memory made for all of it."""
+    assert await client.get("/hi") == (200, b"hi")
+    (call,) = (c for c in world.gateway._connections._open if isinstance(c, QuicCall))
+    client.quic._remote_max_data = 1 << 40
+    for _ in range(90):
+        stream = client.quic.get_next_available_stream_id()
+        client.quic.send_stream_data(stream, bytes(STREAM_WINDOW))
+        client.quic._streams[stream].sender._pending.subtract(0, STREAM_WINDOW - 1)
+    client.transmit()
+    await until(lambda: client.over, "the end of the connection")
+    assert sum(len(s.receiver._buffer) for s in call._quic._streams.values()) <= CONNECTION_WINDOW
 
 
 async def test_a_client_that_vanishes(world: World, certificate: Pair, probe: Probe) -> None:
