@@ -69,6 +69,12 @@ class Processes(Protocol):
     async def stop(self, program: str, timeout: float = 10.0) -> None:
         """Stop and return once it is gone. Not running is fine."""
 
+    async def supplant(self, program: str) -> None:
+        """Start a running program anew beside its process, which goes on, without a name, until it is dismissed."""
+
+    async def dismiss(self, program: str) -> None:
+        """Begin to stop what was supplanted; it is killed where it takes longer than its own `stop_timeout`."""
+
     async def signal(self, program: str, signal: str) -> None: ...
     def events(self) -> AsyncIterator[ProcessEvent]: ...
 

@@ -73,6 +73,21 @@ class Process:
     async def ask(self, op: str) -> JSON:
         return await gatewayclient.request(self.layout, NAME, {"op": op})
 
+    async def succeed(self, **spec: Any) -> None:
+        """Another process in the place of this one, which ends once the other serves."""
+        old = self.process
+        if spec:
+            self.write([{"path": "/hi", "handler": {"type": "respond", "options": {"body": "hi"}}}], **spec)
+        await self.launch()
+        async with asyncio.timeout(20.0):
+            while self.status.get("pid") != self.process.pid:
+                assert self.process.returncode is None, self.log()
+                self.status = await self.ask("status")
+                await asyncio.sleep(0.02)
+        old.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15.0):
+            assert await old.wait() == 0
+
     async def edit(self, routes: Sequence[Mapping[str, Any]], **spec: Any) -> JSON:
         self.write(routes, **spec)
         return await self.ask("reload")

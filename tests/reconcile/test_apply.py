@@ -61,6 +61,27 @@ async def test_a_gateways_new_routes_are_a_reload() -> None:
     assert world.gateways.reloads == 1
 
 
+async def test_a_gateway_is_replaced_without_a_pause() -> None:
+    world = World()
+    await world.take(hub(), gateway())
+    world.history.clear()
+    assert await world.take(hub(), gateway(words="newer")) == []
+    newer = [("supplant", "gateway.main"), ("start", "gateway.main")]
+    assert world.history == [*newer, ("dismiss", "gateway.main")]
+
+
+async def test_a_gateway_that_does_not_come_up_leaves_the_one_before_it() -> None:
+    world = World()
+    before = (hub(), gateway())
+    await world.take(*before)
+    world.history.clear()
+    world.processes.on_start = lambda program, pid: None
+    failures = await world.take(hub(), gateway(words="newer"), before=before)
+    assert "does not serve within" in failures[0]
+    assert world.history[:3] == [("supplant", "gateway.main"), ("start", "gateway.main"), ("stop", "gateway.main")]
+    assert world.processes.supplanted == ["gateway.main"]
+
+
 async def test_deletions_release_what_they_held() -> None:
     world = World()
     await world.take(hub(), source(), capture(), gateway())

@@ -69,6 +69,12 @@ class FakeGateways:
         self.serving: dict[str, str] = {}
         self.refusing: set[str] = set()
         self.reloads = 0
+        self.pids: dict[str, int] = {}
+        """Of the processes that serve."""
+
+    def started(self, program: str, pid: int) -> None:
+        self.pids[program] = pid
+        self.serving.pop(program.removeprefix("gateway."), None)
 
     async def __call__(self, gateway: str, request: JSON) -> JSON:
         import json
@@ -82,7 +88,7 @@ class FakeGateways:
             if fingerprint in self.refusing:
                 return {"ok": False, "reason": "BadRoute", "error": "a route cannot be built"}
             self.serving[gateway] = fingerprint
-        return {"ok": True, "fingerprint": self.serving[gateway]}
+        return {"ok": True, "fingerprint": self.serving[gateway], "pid": self.pids.get(f"gateway.{gateway}", 0)}
 
 
 def make_host(clock: FakeClock, processes: FakeProcesses, **more: Any) -> Host:
@@ -90,9 +96,11 @@ def make_host(clock: FakeClock, processes: FakeProcesses, **more: Any) -> Host:
     files = more.pop("files", MemoryFiles())
     programs = more.pop("programs", MemoryFiles())
     hub = more.pop("hub", FakeHub())
+    gateways = more.pop("gateway", FakeGateways(files))
     started: dict[int, str] = {}
 
     def note(program: str, pid: int) -> None:
+        gateways.started(program, pid)
         if program in programs.content:
             started[pid] = programs.content[program][1]
 
@@ -104,7 +112,7 @@ def make_host(clock: FakeClock, processes: FakeProcesses, **more: Any) -> Host:
         programs=programs,
         files=files,
         hub=hub,
-        gateway=more.pop("gateway", FakeGateways(files)),
+        gateway=gateways,
         cameras=hub.states,
         running_fingerprint=lambda pid: started.get(pid, ""),
         grown=more.pop("grown", lambda _: int(clock.time)),
@@ -129,7 +137,7 @@ def capture(name: str = "archive", camera: str = "cam", words: str = "record", p
     return Resource(Ref("capture", name), spec, (Ref("hub", "hub"), Ref("source", camera)))
 
 
-def gateway(name: str = "main", body: str = "hello") -> Resource:
+def gateway(name: str = "main", body: str = "hello", words: str = "gateway") -> Resource:
     route = RouteSpec(path="/", handler=Entry(type="respond", options={"body": body}))
-    spec = GatewaySpec(program=Program(argv=("gateway",)), bind=("127.0.0.1:1",), routes=(route,))
+    spec = GatewaySpec(program=Program(argv=(words,)), bind=("127.0.0.1:1",), routes=(route,))
     return Resource(Ref("gateway", name), spec, (Ref("hub", "hub"),))

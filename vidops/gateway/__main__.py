@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import json
 import logging
 import os
 import signal
@@ -17,13 +18,13 @@ import sys
 import uvloop
 
 from vidops.errors import VidopsError
-from vidops.gateway import document
 from vidops.gateway.control import ControlSocket
 from vidops.gateway.controlplane import ControlPlaneClient
 from vidops.gateway.gateway import Gateway
 from vidops.gateway.generation import Services
 from vidops.gateway.log import JsonHandler, JsonLog, SplitLog
 from vidops.resources.layout import Layout
+from vidops.resources.resource import JSON
 from vidops.runtime.hubclient import HubClient
 from vidops.runtime.plugins import load_catalogue
 from vidops.runtime.recordings import RecordingsReader
@@ -38,10 +39,11 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("name")
     for place in ("run", "state", "data"):
         parser.add_argument(f"--{place}-dir", required=True)
+    parser.add_argument("--plugins", default="{}", help="where they come from, and which are blocked, as JSON")
     return parser.parse_args(argv)
 
 
-async def run(name: str, layout: Layout, log: SplitLog) -> int:
+async def run(name: str, layout: Layout, plugins: JSON, log: SplitLog) -> int:
     """Serve until told to end; returns the exit code."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -50,11 +52,10 @@ async def run(name: str, layout: Layout, log: SplitLog) -> int:
     cameras = HubClient(layout)
     await cameras.start()
     try:
-        spec = document.load(layout.gateway_file(name)).spec
         services = Services(
             gateway=name,
             layout=layout,
-            catalogue=load_catalogue(spec.plugins),
+            catalogue=load_catalogue(plugins),
             cameras=cameras,
             recordings=RecordingsReader(layout),
             control=ControlPlaneClient(layout.control_socket),
@@ -90,7 +91,8 @@ def main(argv: list[str]) -> int:
     importlib.import_module("quart")
     logging.basicConfig(level=logging.WARNING, handlers=[JsonHandler(log)])
     try:
-        return uvloop.run(run(given.name, Layout(given.run_dir, given.state_dir, given.data_dir), log))
+        layout = Layout(given.run_dir, given.state_dir, given.data_dir)
+        return uvloop.run(run(given.name, layout, json.loads(given.plugins), log))
     finally:
         log.close()
 

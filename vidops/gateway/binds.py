@@ -175,7 +175,7 @@ def _open_unix(bind: Bind) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(bind.path).st_mode):
             raise _failed(bind, "there is a file at this path that is not a socket: move it away")
-        if _answers(bind.path):
+        if answers(bind.path):
             raise _failed(bind, f"another process listens there{holder_of(path=bind.path)}")
         os.unlink(bind.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -192,7 +192,8 @@ def _open_unix(bind: Bind) -> socket.socket:
     return sock
 
 
-def _answers(path: str) -> bool:
+def answers(path: str) -> bool:
+    """Whether a process listens at the path of a unix socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

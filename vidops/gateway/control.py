@@ -1,8 +1,10 @@
 """The gateway's control socket (0600): one JSON line in, one JSON line out, several requests a connection.
 
 {"op": "reload"}   {"ok": true, "generation": 3}  or  {"ok": false, "reason": "BindFailed", "error": "..."}
-{"op": "status"}   {"ok": true, "generation", "fingerprint", "binds", "connections", "streams", "requests", "rss"}
+{"op": "status"}   {"ok": true, "pid", "generation", "fingerprint", "binds", "connections", "streams", "requests",
+                   "rss"}
 {"op": "drain"}    {"ok": true}, and the process ends in good order
+{"op": "share"}    a line for each bind with its sockets' descriptors, then {"ok": true} (see handover.py)
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from vidops.errors import PermanentError, TemporaryError
+from vidops.gateway import handover
 from vidops.gateway.gateway import Gateway
 from vidops.resources.resource import JSON
 
@@ -33,21 +37,29 @@ class ControlSocket:
         self._drain = drain
         self._log = log
         self._server: asyncio.Server | None = None
+        self._inode = 0
 
     async def open(self) -> None:
+        """In the place of a process before this one, which may still be there: there is always one that answers."""
+        own = f"{self._path}.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            os.unlink(own)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE)
+            sock.bind(own)
         finally:
             os.umask(mask)
+        self._inode = os.lstat(own).st_ino
+        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_LINE)
+        os.rename(own, self._path)
 
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            if os.lstat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError):
@@ -60,6 +72,9 @@ class ControlSocket:
                     break
                 if not line:
                     break
+                if line == handover.REQUEST:
+                    handover.send(writer.get_extra_info("socket").fileno(), self._gateway.shares)
+                    continue
                 writer.write(_line(await self.answer(line)))
                 await writer.drain()
         writer.close()
@@ -78,7 +93,7 @@ class ControlSocket:
         if op == "drain":
             self._drain()
             return {"ok": True}
-        return _no("InvalidRequest", "op is one of reload, status, drain")
+        return _no("InvalidRequest", "op is one of reload, status, drain, share")
 
     async def _reload(self) -> JSON:
         try:

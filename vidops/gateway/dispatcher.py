@@ -28,6 +28,7 @@ class Dispatcher:
     def __init__(self, generation: Generation, log: Callable[[Mapping[str, Any]], None]) -> None:
         self.generation = generation
         self.requests = 0
+        self._leaving = False
         self._log = log
         self._replies: set[Reply] = set()
 
@@ -35,11 +36,20 @@ class Dispatcher:
     def streams(self) -> int:
         return sum(reply.long for reply in self._replies)
 
+    def leave(self) -> None:
+        """End streams, and tell the clients that keep connections, with the next answer on each, to open another."""
+        self._leaving = True
+        for reply in self._replies:
+            reply.closing = True
+        for route in self.generation.routes.values():
+            route.closing.set()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests += 1
         http = scope["type"] == "http"
         body = Body(scope, receive) if http else None
         reply = Reply(scope, send, body)
+        reply.closing = self._leaving
         self._replies.add(reply)
         try:
             await self._answer(scope, body or receive, reply)

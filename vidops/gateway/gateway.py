@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hypercorn.asyncio.worker_context import WorkerContext
 
 from vidops.errors import PermanentError
-from vidops.gateway import document, tls
+from vidops.gateway import document, handover, tls
+from vidops.gateway.binds import Bind
 from vidops.gateway.config import HEAD_TIMEOUT, hypercorn_config
 from vidops.gateway.connections import Connections, flat
 from vidops.gateway.dispatcher import Dispatcher
 from vidops.gateway.generation import Generation, Services, build_server, next_generation
-from vidops.gateway.listeners import Listeners
+from vidops.gateway.handover import Share
+from vidops.gateway.listeners import Change, Listeners
 from vidops.gateway.route import Route
 from vidops.resources.catalogue import Receive, Scope, Send, Server, ServerContext
 from vidops.resources.resource import JSON, fingerprint
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from vidops.gateway.h3 import QuicCall
     from vidops.gateway.quic import Link
 
+LEAVE_TIMEOUT = 0.5
+"""Seconds in which answers say that their connection ends: a request that meets the end of one that is idle is lost."""
 END_TIMEOUT = 2.0
 """Seconds that connections have to end after the last request has; then they are dropped."""
 
@@ -50,6 +55,11 @@ class Gateway:
         self._dispatcher: Dispatcher | None = None
 
     @property
+    def shares(self) -> list[Share]:
+        """What another process of this gateway may serve on."""
+        return self._listeners.shares
+
+    @property
     def addresses(self) -> Sequence[str]:
         return self._listeners.addresses
 
@@ -66,7 +76,7 @@ class Gateway:
             files = wanted.spec.tls
             # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
             certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
-            change = self._listeners.stage(wanted.spec.bind, certificate)
+            change = await self._opened(wanted.spec, certificate)
             previous = self._dispatcher.generation if self._dispatcher else None
             try:
                 generation = await self._generation(wanted, previous)
@@ -94,6 +104,16 @@ class Gateway:
             )
             return generation.number
 
+    async def _opened(self, spec: GatewaySpec, certificate: tls.Certificate | None) -> Change:
+        """What the spec listens on: from the process that serves until now, where there is one."""
+        shared: dict[Bind, Share] = {}
+        if self._dispatcher is None and self._listeners.lacks(spec.bind):
+            shared = await asyncio.to_thread(handover.ask, self._services.layout.gateway_socket(self._services.gateway))
+        try:
+            return self._listeners.stage(spec.bind, certificate, shared)
+        finally:
+            handover.close(shared)
+
     async def _generation(self, wanted: document.Document, previous: Generation | None) -> Generation:
         if previous and previous.document.fingerprint == wanted.fingerprint:
             return previous
@@ -108,6 +128,7 @@ class Gateway:
         """What the control socket tells. `rss` is in bytes."""
         generation = self._dispatcher.generation if self._dispatcher else None
         return {
+            "pid": os.getpid(),
             "generation": generation.number if generation else 0,
             "fingerprint": generation.document.fingerprint if generation else "",
             "binds": self._listeners.addresses,
@@ -121,6 +142,9 @@ class Gateway:
         """Accept nothing more, end streams at once, let other requests finish for a while, drop what is left."""
         async with self._lock:
             self._listeners.close()
+            if self._dispatcher is not None:
+                self._dispatcher.leave()
+                await self._connections.wait(LEAVE_TIMEOUT)
             # Idle connections end now, others after the answer that they wait for.
             await self._context.terminated.set()
             for server in self._servers.values():
@@ -183,7 +207,7 @@ class Gateway:
 def final_drain(spec: GatewaySpec) -> float:
     """Seconds that requests have at the process's end: with all that comes after, it must be gone by itself before
     its keeper kills it."""
-    return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - 3 * END_TIMEOUT))
+    return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - LEAVE_TIMEOUT - 3 * END_TIMEOUT))
 
 
 def _rss() -> int:

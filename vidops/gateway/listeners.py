@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vidops.errors import PermanentError
-from vidops.gateway.binds import BACKLOG, Bind, address_of, open_beside, open_pairs, open_sockets
+from vidops.gateway.binds import BACKLOG, Bind, address_of, answers, open_beside, open_pairs, open_sockets
+from vidops.gateway.handover import Share
 from vidops.gateway.tls import Certificate
 
 if TYPE_CHECKING:
@@ -59,10 +60,15 @@ class _Listener:
         for sock in self.sockets:
             sock.close()
         if self.bind.path:
-            # Another process may have taken the path over meanwhile.
+            # Another process may have taken the path over meanwhile, or this very socket.
             with contextlib.suppress(OSError):
-                if os.lstat(self.bind.path).st_ino == self.inode:
+                if os.lstat(self.bind.path).st_ino == self.inode and not answers(self.bind.path):
                     os.unlink(self.bind.path)
+
+    @property
+    def share(self) -> Share:
+        """For another process of this gateway."""
+        return Share(self.bind, self.sockets, [endpoint.sock for endpoint in self.endpoints], self.inode)
 
 
 @dataclass
@@ -97,8 +103,20 @@ class Listeners:
         served = any(endpoint.port == port for listener in self._current for endpoint in listener.endpoints)
         return b'h3=":%d"; ma=%d' % (port, ALT_SVC_AGE) if served else None
 
-    def stage(self, binds: Sequence[str], certificate: Certificate | None) -> Change:
-        """Open what is new. Raises `PermanentError`; then nothing is open that was not before."""
+    @property
+    def shares(self) -> list[Share]:
+        """What other processes of this gateway may serve on, too."""
+        return [listener.share for listener in self._current]
+
+    def lacks(self, binds: Sequence[str]) -> bool:
+        """Whether there is one that is not open here."""
+        return not {Bind.parse(text) for text in binds} <= {listener.bind for listener in self._current}
+
+    def stage(
+        self, binds: Sequence[str], certificate: Certificate | None, shared: Mapping[Bind, Share] | None = None
+    ) -> Change:
+        """Open what is new, or take what is `shared`; the shares are the caller's to close. Raises `PermanentError`;
+        then nothing is open that was not before."""
         parsed = list(dict.fromkeys(Bind.parse(text) for text in binds))
         if not parsed:
             raise PermanentError("bind: nothing to listen on", reason="InvalidBind")
@@ -110,7 +128,7 @@ class Listeners:
         try:
             for bind in parsed:
                 if bind not in current:
-                    change.opened.append(self._opened(change, bind, quic))
+                    change.opened.append(self._opened(change, bind, quic, (shared or {}).get(bind)))
             if quic:
                 for listener in change.keep:
                     if listener.bind.host and not listener.endpoints:
@@ -120,7 +138,12 @@ class Listeners:
             raise
         return change
 
-    def _opened(self, change: Change, bind: Bind, quic: bool) -> _Listener:
+    def _opened(self, change: Change, bind: Bind, quic: bool, share: Share | None) -> _Listener:
+        if share is not None and share.reachable:
+            listener = _Listener(bind, [sock.dup() for sock in share.sockets], inode=share.inode)
+            if quic and bind.host:
+                self._beside(change, listener, [sock.dup() for sock in share.datagrams])
+            return listener
         if not quic or not bind.host:
             listener = _Listener(bind, open_sockets(bind))
             if bind.path:

@@ -105,7 +105,7 @@ class Endpoint:
         self.configuration: QuicConfiguration | None = None
         self.opening: set[Link] = set()
         self.closed = False
-        self._sock = sock
+        self.sock = sock
         self._accept = accept
         self._calls: dict[bytes, tuple[Call, Link]] = {}
         self._retry = QuicRetryTokenHandler()
@@ -125,7 +125,7 @@ class Endpoint:
 
     def send(self, data: bytes, address: Address, local: Local | None) -> None:
         if not self.closed:
-            datagrams.send(self._sock, data, address, local)
+            datagrams.send(self.sock, data, address, local)
 
     def route(self, name: bytes, call: Call, link: Link) -> None:
         """Datagrams to this connection ID are of that connection."""
@@ -146,12 +146,12 @@ class Endpoint:
     def _close_if_unused(self) -> None:
         if self._on_closed is not None and not self._calls and not self.closed:
             self.closed = True
-            self._loop.remove_reader(self._sock)
-            self._sock.close()
+            self._loop.remove_reader(self.sock)
+            self.sock.close()
             self._on_closed(self)
 
     def _read(self) -> None:
-        for data, address, local in datagrams.received(self._sock):
+        for data, address, local in datagrams.received(self.sock):
             self._datagram(data, address, local)
             if self.closed:
                 return

@@ -255,6 +255,7 @@ def _tls(entry: TLS) -> TLSSpec:
 
 
 def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
+    plugins = ("--plugins", json.dumps(d.plugins, sort_keys=True))
     for name, entry in d.stack.gateways.items():
         own = tuple(_expand(d, entry.chain))
         routes = tuple(
@@ -269,12 +270,11 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             for route in entry.routes
         )
         spec = GatewaySpec(
-            program=_ours("vidops.gateway", name, *d.layout.argv, stop_timeout=GATEWAY_STOP_TIMEOUT),
+            program=_ours("vidops.gateway", name, *d.layout.argv, *plugins, stop_timeout=GATEWAY_STOP_TIMEOUT),
             bind=tuple(_several(entry.bind)),
             tls=_tls(entry.tls) if entry.tls else None,
             **({"server": _entry(entry.server)} if entry.server is not None else {}),
             routes=routes,
-            plugins=d.plugins,
             start_timeout=entry.start_timeout,
             drain_timeout=entry.drain_timeout,
         )

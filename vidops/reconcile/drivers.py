@@ -55,12 +55,21 @@ class ProgramDriver:
             if host.running_fingerprint(state.pid) == mark:
                 host.wanted.add(name)
                 return False
-            host.wanted.discard(name)
-            await host.processes.stop(name, program.stop_timeout)
+            await self.replace(name, program)
+            return True
         await host.processes.ensure([name])
         host.wanted.add(name)
         await host.processes.start(name)
         return True
+
+    async def replace(self, name: str, program: Program) -> None:
+        """Start a running program anew, once what it held is released."""
+        host = self.host
+        host.wanted.discard(name)
+        await host.processes.stop(name, program.stop_timeout)
+        await host.processes.ensure([name])
+        host.wanted.add(name)
+        await host.processes.start(name)
 
     async def delete(self, applied: Applied) -> None:
         name = applied.ref.program
@@ -177,21 +186,37 @@ class SourceDriver:
 
 
 class GatewayDriver(ProgramDriver):
-    """A gateway. A new spec is taken over by the running process as its next generation."""
+    """A gateway. A new spec is taken over by the running process as its next generation; where the process itself has
+    to be another, the new one takes the sockets over before the old one leaves."""
 
     async def apply(self, resource: Resource) -> None:
         spec = cast(GatewaySpec, resource.spec)
-        host, name = self.host, resource.ref.name
+        host, name, program = self.host, resource.ref.name, resource.ref.program
         document = {**resource.data, "fingerprint": resource.fingerprint, "name": name}
         text = json.dumps(document, indent=1, sort_keys=True)
         host.files.write(host.layout.gateway_file(name), text)
-        started = await self.run(resource.ref.program, spec.program)
+        started = await self.run(program, spec.program)
         if not started:
             # One that does not answer is coming up, and reads the new file as it does.
             with contextlib.suppress(TemporaryError):
                 await self._take_over(name, resource.fingerprint)
+                await host.processes.dismiss(program)
                 return
-        await self._serving(resource)
+        try:
+            await self._serving(resource)
+        except TemporaryError:
+            await host.processes.stop(program, spec.program.stop_timeout)
+            try:
+                # What it was to supplant serves on.
+                await host.gateway(name, {"op": "status"})
+            except TemporaryError:
+                await host.processes.dismiss(program)
+            raise
+        await host.processes.dismiss(program)
+
+    async def replace(self, name: str, program: Program) -> None:
+        self.host.wanted.add(name)
+        await self.host.processes.supplant(name)
 
     async def _take_over(self, name: str, fingerprint: str) -> None:
         """Have the running process serve the new file; raises `PermanentError` with its reason where it does not."""
@@ -207,15 +232,17 @@ class GatewayDriver(ProgramDriver):
         host = self.host
 
         async def serves() -> bool:
+            state = await host.state_of(resource.ref.program)
+            if state is not None and state.stopped:
+                said = await host.farewell(resource.ref.program, state.exit_status)
+                raise TemporaryError(said, reason="Exited")
             try:
                 answer = await host.gateway(resource.ref.name, {"op": "status"})
             except TemporaryError:
-                state = await host.state_of(resource.ref.program)
-                if state is not None and state.stopped:
-                    said = await host.farewell(resource.ref.program, state.exit_status)
-                    raise TemporaryError(said, reason="Exited") from None
                 return False
-            return answer.get("fingerprint") == resource.fingerprint
+            # Until the new one is there, the one that it supplants answers.
+            mine = state is not None and answer.get("pid") == state.pid
+            return mine and answer.get("fingerprint") == resource.fingerprint
 
         if not await until(host.clock, spec.start_timeout, serves):
             raise TemporaryError(f"it does not serve within {spec.start_timeout:g}s", reason="StartTimeout")

@@ -213,8 +213,6 @@ class GatewaySpec(Spec):
     server: Annotated[Entry, Impact.RELOAD] = Entry(type=DEFAULT_SERVER)
     """What new connections are served by; those established stay with theirs."""
     routes: Annotated[tuple[RouteSpec, ...], Impact.RELOAD] = ()
-    plugins: Annotated[JSON, Impact.REPLACE] = Field(default_factory=dict)
-    """Where plugins come from besides entry points, and which are blocked."""
     drain_timeout: Annotated[float, Impact.LIVE] = 10.0
     start_timeout: Annotated[float, Impact.NONE] = 15.0
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()

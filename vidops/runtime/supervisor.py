@@ -108,6 +108,13 @@ class Supervisor:
             state = ProcessState(state.program, now.state, state.pid)
         return True
 
+    async def supplant(self, program: str) -> None:
+        """See `ports.Processes`. Raises `TemporaryError` where the new one cannot be spawned."""
+        await self._call("supplant", program)
+
+    async def dismiss(self, program: str) -> None:
+        await self._call("dismiss", program)
+
     async def signal(self, program: str, signal: str) -> None:
         """Send a signal (`HUP`, `USR1` ...) to the program's process; raises where it does not run."""
         await self._call("signal", program, signal.removeprefix("SIG"))

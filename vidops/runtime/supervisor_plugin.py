@@ -116,9 +116,9 @@ class VidopsInterface:
         )
 
     def inventory(self) -> str:
-        """[[program, state, pid, exit status, since], ...]"""
-        processes = [p for group in self._supervisord.process_groups.values() for p in group.processes.values()]
-        return json.dumps([_describe(process) for process in processes])
+        """[[program, state, pid, exit status, since], ...]; without what was supplanted"""
+        groups = [group for name, group in self._supervisord.process_groups.items() if "~" not in name]
+        return json.dumps([_describe(process) for group in groups for process in group.processes.values()])
 
     def state(self, name: str) -> str:
         """One entry of `inventory`."""
@@ -163,6 +163,34 @@ class VidopsInterface:
             if not process.pid:
                 raise RPCError(Faults.SPAWN_ERROR, f"{name}: {process.spawnerr}")
         return json.dumps(_describe(process))
+
+    def supplant(self, name: str) -> str:
+        """Start a program as its file has it now beside its process, which goes on under another name, `name~pid`,
+        until `dismiss`; gives the new one's state."""
+        self._bury(name)
+        groups, old = self._supervisord.process_groups, self._process(name)
+        wanted = self._load(name)
+        if old.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
+            group = groups.pop(name)
+            group.config.name = old.config.name = f"{name}~{old.pid}"
+            groups[group.config.name] = group
+            self._supervisord.add_process_group(wanted)
+        return self.start(name)
+
+    def dismiss(self, name: str) -> str:
+        """Begin to stop what `supplant` left beside a program, within the time that its own file gave it; gives the
+        names of those that are there still."""
+        self._bury(name)
+        left = [other for other in self._supervisord.process_groups if other.startswith(f"{name}~")]
+        for other in left:
+            self._supervisord.process_groups[other].stop_all()
+        return json.dumps(left)
+
+    def _bury(self, name: str) -> None:
+        """Forget the ended among those."""
+        for other, group in list(self._supervisord.process_groups.items()):
+            if other.startswith(f"{name}~") and not group.get_unstopped_processes():
+                self._supervisord.remove_process_group(other)
 
     def stop(self, name: str) -> str:
         """Begin to stop a program, without waiting; gives its state. A stopped one is left alone."""

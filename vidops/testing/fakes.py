@@ -37,6 +37,8 @@ class FakeProcesses:
         self.states: dict[str, ProcessState] = {}
         self.refusing = set(refusing)
         self.history: list[tuple[str, str]] = []
+        self.supplanted: list[str] = []
+        """Programs whose process before goes on beside them."""
         self.on_start: Callable[[str, int], None] = lambda program, pid: None
         """Called with each process that is started."""
         self._events: asyncio.Queue[ProcessEvent] = asyncio.Queue()
@@ -74,6 +76,17 @@ class FakeProcesses:
         if state is not None and state.running:
             self.history.append(("stop", program))
             self._set(replace(state, state="STOPPED", pid=0))
+
+    async def supplant(self, program: str) -> None:
+        self.history.append(("supplant", program))
+        self.supplanted.append(program)
+        self._set(replace(await self.state(program), state="STOPPED", pid=0))
+        await self.start(program)
+
+    async def dismiss(self, program: str) -> None:
+        if program in self.supplanted:
+            self.supplanted.remove(program)
+            self.history.append(("dismiss", program))
 
     async def signal(self, program: str, signal: str) -> None:
         self.history.append((signal, program))
