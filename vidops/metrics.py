@@ -28,6 +28,12 @@ class Metrics:
         PlatformCollector(registry=registry)
         return registry
 
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
     @cached_property
     def requests(self) -> Counter:
         """Of `route`, `method` and `status`."""

@@ -30,6 +30,7 @@ class Process:
         self, python: str = sys.executable, env: Mapping[str, str] | None = None, server: str = "hypercorn"
     ) -> None:
         self.server = server
+        self.name = NAME
         self.root = tempfile.mkdtemp(prefix="vo", dir="/tmp")
         self.layout = Layout(f"{self.root}/run", f"{self.root}/state", f"{self.root}/data")
         make_tree(self.layout)
@@ -38,9 +39,16 @@ class Process:
         self._env = dict(env or {})
         self._process: asyncio.subprocess.Process | None = None
 
+    def beside(self, number: int) -> Process:
+        """Another process of the same gateway; to be closed before this one."""
+        other = Process(self._python, self._env, self.server)
+        shutil.rmtree(other.root)
+        other.root, other.layout, other.name = self.root, self.layout, f"{NAME}.{number}"
+        return other
+
     def write(self, routes: Sequence[Mapping[str, Any]], **spec: Any) -> None:
         document = {
-            "name": NAME,
+            "name": self.name,
             "fingerprint": spec.pop("fingerprint", ""),
             "program": {"argv": ["x"]},
             "bind": ["127.0.0.1:0"],
@@ -49,13 +57,13 @@ class Process:
             "routes": list(routes),
             **spec,
         }
-        atomic_write(self.layout.gateway_file(NAME), json.dumps(document))
+        atomic_write(self.layout.gateway_file(self.name), json.dumps(document))
 
     async def launch(self) -> None:
         """The process, whether it comes to serve or not."""
         with open(f"{self.root}/log", "ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                self._python, "-m", "vidops.gateway", NAME, *self.layout.argv,
+                self._python, "-m", "vidops.gateway", self.name, *self.layout.argv,
                 env={**os.environ, **self._env}, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -71,7 +79,7 @@ class Process:
                     await asyncio.sleep(0.02)
 
     async def ask(self, op: str) -> JSON:
-        return await gatewayclient.request(self.layout, NAME, {"op": op})
+        return await gatewayclient.request(self.layout, self.name, {"op": op})
 
     async def succeed(self, **spec: Any) -> None:
         """Another process in the place of this one, which ends once the other serves."""
@@ -125,4 +133,5 @@ class Process:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
-        shutil.rmtree(self.root)
+        if self.name == NAME:
+            shutil.rmtree(self.root)

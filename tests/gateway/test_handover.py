@@ -98,7 +98,8 @@ async def test_what_does_not_come_up_leaves_the_one_before(process: Process) -> 
     assert (await get(process.port, "/hi")).body == b"hi"
     assert (await process.ask("status"))["pid"] == before.pid
     before.send_signal(signal.SIGTERM)
-    assert await before.wait() == 0
+    async with asyncio.timeout(15.0):
+        assert await before.wait() == 0
 
 
 async def test_connections_that_wait_in_the_queue_are_taken_over(process: Process) -> None:
@@ -211,6 +212,8 @@ def test_answers_that_are_none(answer: bytes, tmp_path: Path) -> None:
 def test_descriptors_come_with_their_bind(tmp_path: Path) -> None:
     binds = [Bind.parse(f"127.0.0.1:{n}") for n in range(3)]
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
+    for sock in sockets:
+        sock.setblocking(False)
     shares = [handover.Share(bind, sockets[2 * n : 2 * n + 2], inode=n) for n, bind in enumerate(binds)]
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -220,4 +223,5 @@ def test_descriptors_come_with_their_bind(tmp_path: Path) -> None:
     names = [[sock.getsockname() for sock in share.sockets] for share in received]
     assert names == [[sock.getsockname() for sock in share.sockets] for share in shares]
     for share in (*shares, *received):
+        assert not any(sock.dup().getblocking() for sock in (*share.sockets, *share.datagrams))
         share.close()

@@ -174,6 +174,41 @@ captures:
         assert (spec.retention, spec.priority) == (Retention(max_size=1024**2), 3)
 
 
+def test_what_several_workers_must_not_do_each_by_itself_is_a_problem() -> None:
+    text = """\
+apiVersion: vidops/v1
+middleware:
+  edge: [access_log, {type: rate_limit, limit: 5}]
+gateways:
+  many:
+    bind: 127.0.0.1:8080
+    workers: 4
+    chain: [edge]
+    routes:
+      - {path: /a, chain: [{type: limits, max_body: 1KiB}], handler: {type: respond, body: a}}
+      - {path: /b, chain: [{type: limits, max_concurrent: 5}], handler: {type: respond, body: b}}
+  counted-elsewhere:
+    bind: 127.0.0.1:8081
+    workers: 2
+    chain: [{type: rate_limit, limit: 5, redis: {url: "redis://127.0.0.1:6379/0"}}]
+    routes:
+      - {path: /a, handler: {type: respond, body: a}}
+  alone:
+    bind: 127.0.0.1:8082
+    chain: [edge]
+    routes:
+      - {path: /a, handler: {type: respond, body: a}}
+"""
+    with pytest.raises(StackError) as caught:
+        resources_of(load_text(text))
+    assert str(caught.value).split("\n") == [
+        "stack.yaml:8:5: gateways.many.chain: rate_limit: without redis, it counts the requests of one process; "
+        "workers: 4 cannot (workers: 1)",
+        "stack.yaml:11:20: gateways.many.routes.1.chain: limits: max_concurrent counts the requests of one process; "
+        "workers: 4 cannot (workers: 1)",
+    ]
+
+
 FACTS = [DeviceFacts(f"/dev/video{n}", "Acme", "vivid", serial=f"SN{n}", id_path=f"port-{n}") for n in range(3)]
 
 

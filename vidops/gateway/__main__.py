@@ -1,4 +1,4 @@
-"""A gateway's process: `python -m vidops.gateway NAME --run-dir R --state-dir S --data-dir D`.
+"""A gateway's process: `python -m vidops.gateway NAME[.WORKER] --run-dir R --state-dir S --data-dir D`.
 
 Standard output has a line of JSON for each request that an access log sees, standard error all else.
 Exit codes: 0 after SIGTERM, SIGINT or the control socket's drain; 1 where it cannot serve (the log says why).
@@ -44,7 +44,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 
 async def run(name: str, layout: Layout, plugins: JSON, log: SplitLog) -> int:
-    """Serve until told to end; returns the exit code."""
+    """Serve as the process `name` of a gateway until told to end; returns the exit code."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,8 +52,10 @@ async def run(name: str, layout: Layout, plugins: JSON, log: SplitLog) -> int:
     cameras = HubClient(layout)
     await cameras.start()
     try:
+        of, _, worker = name.partition(".")
         services = Services(
-            gateway=name,
+            gateway=of,
+            worker=int(worker or 1),
             layout=layout,
             catalogue=load_catalogue(plugins),
             cameras=cameras,

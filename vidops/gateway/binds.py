@@ -95,6 +95,25 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
     return opened
 
 
+def open_more(bind: Bind, beside: Sequence[socket.socket]) -> list[socket.socket]:
+    """More sockets at the addresses of sockets that share their ports: the kernel spreads connections over all of them,
+    evenly, which several processes at one socket would not get. Raises `PermanentError`."""
+    opened: list[socket.socket] = []
+    try:
+        for sock in beside:
+            opened.append(_open_tcp(sock.family, sock.getsockname(), several=True))
+    except OSError as error:
+        for sock in opened:
+            sock.close()
+        raise _failed(bind, _reason(bind, error)) from None
+    return opened
+
+
+def share_port(sock: socket.socket, several: bool) -> None:
+    """Let other sockets of this user have the same address, or no more."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, several)
+
+
 def open_pairs(
     bind: Bind, shared: Container[tuple[str, int]]
 ) -> tuple[list[socket.socket], list[socket.socket | None]]:
@@ -138,13 +157,14 @@ def address_of(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _open_tcp(family: int, address: object) -> socket.socket:
+def _open_tcp(family: int, address: object, *, several: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _watchful(sock)
+        share_port(sock, several)
         sock.bind(address)  # type: ignore[arg-type]
         sock.listen(BACKLOG)
         sock.setblocking(False)

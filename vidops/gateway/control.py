@@ -4,6 +4,7 @@
 {"op": "status"}   {"ok": true, "pid", "generation", "fingerprint", "binds", "connections", "streams", "requests",
                    "rss"}
 {"op": "drain"}    {"ok": true}, and the process ends in good order
+{"op": "metrics"}  {"ok": true, "text"}: what it has counted, in Prometheus' text format
 {"op": "share"}    a line for each bind with its sockets' descriptors, then {"ok": true} (see handover.py)
 """
 
@@ -41,7 +42,8 @@ class ControlSocket:
 
     async def open(self) -> None:
         """In the place of a process before this one, which may still be there: there is always one that answers."""
-        own = f"{self._path}.{os.getpid()}"
+        # Shorter than its name: what fits there fits here.
+        own = f"{os.path.dirname(self._path)}/.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(own)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -90,10 +92,12 @@ class ControlSocket:
             return {"ok": True, **self._gateway.status()}
         if op == "reload":
             return await self._reload()
+        if op == "metrics":
+            return {"ok": True, "text": self._gateway.metrics.text().decode()}
         if op == "drain":
             self._drain()
             return {"ok": True}
-        return _no("InvalidRequest", "op is one of reload, status, drain, share")
+        return _no("InvalidRequest", "op is one of reload, status, metrics, drain, share")
 
     async def _reload(self) -> JSON:
         try:

@@ -19,7 +19,9 @@ from vidops.gateway.generation import Generation, Services, build_server, next_g
 from vidops.gateway.handover import Share
 from vidops.gateway.listeners import Change, Listeners
 from vidops.gateway.route import Route
+from vidops.metrics import Metrics
 from vidops.resources.catalogue import Receive, Scope, Send, Server, ServerContext
+from vidops.resources.layout import gateway_workers
 from vidops.resources.resource import JSON, fingerprint
 from vidops.resources.specs import GatewaySpec
 from vidops.runtime.tasks import Tasks
@@ -55,6 +57,10 @@ class Gateway:
         self._dispatcher: Dispatcher | None = None
 
     @property
+    def metrics(self) -> Metrics:
+        return self._services.metrics
+
+    @property
     def shares(self) -> list[Share]:
         """What another process of this gateway may serve on."""
         return self._listeners.shares
@@ -71,9 +77,12 @@ class Gateway:
         """
         async with self._lock:
             services = self._services
-            wanted = document.load(services.layout.gateway_file(services.gateway))
+            wanted = document.load(services.layout.gateway_file(services.process))
             server = self._staged(wanted.spec)
             files = wanted.spec.tls
+            if files is not None and services.worker > 1:
+                # A connection's datagrams have to come to the process that has it: the first one has them all.
+                files = files.model_copy(update={"http3": False})
             # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
             certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
             change = await self._opened(wanted.spec, certificate)
@@ -105,12 +114,23 @@ class Gateway:
             return generation.number
 
     async def _opened(self, spec: GatewaySpec, certificate: tls.Certificate | None) -> Change:
-        """What the spec listens on: from the process that serves until now, where there is one."""
+        """What the spec listens on: from the process before this one, and those beside it, where there are any."""
         shared: dict[Bind, Share] = {}
-        if self._dispatcher is None and self._listeners.lacks(spec.bind):
-            shared = await asyncio.to_thread(handover.ask, self._services.layout.gateway_socket(self._services.gateway))
+        services = self._services
+        # The one before this, and those beside it.
+        kin = gateway_workers(services.gateway, spec.workers)
+        asked = [one for one in kin if one != services.process or self._dispatcher is None]
+        for one in asked:
+            if not self._listeners.lacks(spec.bind, shared):
+                break
+            path, beside = services.layout.gateway_socket(one), one != services.process
+            for bind, share in (await asyncio.to_thread(handover.ask, path, beside=beside)).items():
+                if bind in shared:
+                    share.close()
+                else:
+                    shared[bind] = share
         try:
-            return self._listeners.stage(spec.bind, certificate, shared)
+            return self._listeners.stage(spec.bind, certificate, shared, several=spec.workers > 1)
         finally:
             handover.close(shared)
 
@@ -144,9 +164,10 @@ class Gateway:
             self._listeners.close()
             if self._dispatcher is not None:
                 self._dispatcher.leave()
+                # HTTP/3 has a word for it, which needs no answer to go with.
+                await self._context.terminated.set()
                 await self._connections.wait(LEAVE_TIMEOUT)
             # Idle connections end now, others after the answer that they wait for.
-            await self._context.terminated.set()
             for server in self._servers.values():
                 await server.finish()
             if self._dispatcher is not None:

@@ -16,9 +16,13 @@ from vidops.gateway.routing import Pattern, Table
 from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, Recordings
 from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext, RouteInfo, Server, ServerContext
-from vidops.resources.layout import Layout
-from vidops.resources.resource import fingerprint
+from vidops.resources.layout import Layout, gateway_workers
+from vidops.resources.resource import JSON, fingerprint
 from vidops.resources.specs import Entry, RouteSpec, SecretRef
+from vidops.runtime import gatewayclient
+
+OTHERS_TIMEOUT = 2.0
+"""Seconds that another process of the gateway may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,29 @@ class Services:
     control: ControlPlane
     secret: Callable[[SecretRef], str]
     log: Callable[[Mapping[str, Any]], None]
+    worker: int = 1
     metrics: Metrics = field(default_factory=Metrics)
     in_force: list[Document] = field(default_factory=list)
     """The document that is served, once there is one."""
     directories: Directories = field(init=False)
+
+    @property
+    def process(self) -> str:
+        """What this process is called, and its files: `main`, `main.2`."""
+        return gateway_workers(self.gateway, self.worker)[-1]
+
+    @property
+    def kin(self) -> list[str]:
+        """The other processes of the gateway, as the newest file has it."""
+        return [
+            one for d in self.in_force for one in gateway_workers(self.gateway, d.spec.workers) if one != self.process
+        ]
+
+    async def others(self, op: str) -> list[JSON]:
+        """What they answer to a request: those that do."""
+        ask = (gatewayclient.request(self.layout, one, {"op": op}, OTHERS_TIMEOUT) for one in self.kin)
+        answers = await asyncio.gather(*ask, return_exceptions=True)
+        return [answer for answer in answers if isinstance(answer, dict) and answer.get("ok")]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directories", Directories(self.catalogue, self.secret, self.log))
@@ -123,6 +146,8 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             key=key,
             keys=lambda: [_key(spec) for document in services.in_force for spec in document.spec.routes],
             version=__version__,
+            worker=services.worker,
+            others=services.others,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)
         context = replace(context, tenants=find)

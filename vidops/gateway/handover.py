@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidops.errors import PermanentError
 from vidops.gateway.binds import Bind
@@ -27,12 +27,13 @@ MAX_LINE = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Share:
     """The sockets of one bind. `inode`: of a unix socket's path; `datagrams`: those of HTTP/3, one for each of
-    `sockets`, or none."""
+    `sockets`, or none; `beside`: they are of a process that stays."""
 
     bind: Bind
     sockets: Sequence[socket.socket]
     datagrams: Sequence[socket.socket] = ()
     inode: int = 0
+    beside: bool = False
 
     def close(self) -> None:
         for sock in (*self.sockets, *self.datagrams):
@@ -62,9 +63,9 @@ def send(file: int, shares: Sequence[Share]) -> None:
         sock.send(b'{"ok":true}\n')
 
 
-def ask(path: str) -> dict[Bind, Share]:
+def ask(path: str, *, beside: bool = False) -> dict[Bind, Share]:
     """What the process behind a control socket listens on, ours to close; nothing where there is none, or it does not
-    answer as it should. Blocks for up to `TIMEOUT` seconds a share."""
+    answer as it should. `beside`: it is another worker, and stays. Blocks for up to `TIMEOUT` seconds a share."""
     found: dict[Bind, Share] = {}
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -72,7 +73,7 @@ def ask(path: str) -> dict[Bind, Share]:
             sock.connect(path)
             sock.sendall(REQUEST)
             for share in received(sock):
-                found[share.bind] = share
+                found[share.bind] = replace(share, beside=beside)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, PermanentError):
         close(found)
         return {}
@@ -92,6 +93,8 @@ def received(sock: socket.socket) -> Iterator[Share]:
         with contextlib.ExitStack() as undo:
             for one in sockets:
                 undo.callback(one.close)
+                # Shared with the other process, which a dup() of one that Python takes for blocking would stop.
+                one.setblocking(False)
             said = json.loads(line)
             if "ok" in said:
                 return

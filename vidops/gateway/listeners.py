@@ -6,12 +6,22 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vidops.errors import PermanentError
-from vidops.gateway.binds import BACKLOG, Bind, address_of, answers, open_beside, open_pairs, open_sockets
+from vidops.gateway.binds import (
+    BACKLOG,
+    Bind,
+    address_of,
+    answers,
+    open_beside,
+    open_more,
+    open_pairs,
+    open_sockets,
+    share_port,
+)
 from vidops.gateway.handover import Share
 from vidops.gateway.tls import Certificate
 
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
 Connect = Callable[[], asyncio.BaseProtocol]
 """Makes the protocol of a connection that has just come."""
+_NOTHING: Mapping[Bind, Share] = {}
 TLS_HANDSHAKE_TIMEOUT = 10.0
 ALT_SVC_AGE = 3600
 """Seconds that clients may remember that there is HTTP/3."""
@@ -31,11 +42,17 @@ class _Listener:
 
     bind: Bind
     sockets: list[socket.socket]
-    mark: str = ""
+    certificate: Certificate | None = None
     servers: list[asyncio.Server] = field(default_factory=list)
     inode: int = 0
     endpoints: list[Endpoint] = field(default_factory=list)
     """QUIC on the same addresses, where it is wanted."""
+    late: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def mark(self) -> str:
+        """Of the certificate that it serves with."""
+        return self.certificate.mark if self.certificate else ""
 
     async def serve(self, connect: Connect, certificate: Certificate | None) -> None:
         """Start servers, then stop those before them: no connection is refused in between."""
@@ -50,20 +67,41 @@ class _Listener:
                     ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if certificate else None,
                 )
             )
-        self.mark = certificate.mark if certificate else ""
+        self.certificate = certificate
         for server in before:
             server.close()
 
-    def close(self) -> None:
+    def close(self, connect: Connect | None = None) -> None:
+        """Nothing more comes. Connections that wait in the queue would be reset: these still get their protocol."""
         for server in self.servers:
             server.close()
         for sock in self.sockets:
+            if connect is not None:
+                self._take_last(sock, connect)
             sock.close()
         if self.bind.path:
             # Another process may have taken the path over meanwhile, or this very socket.
             with contextlib.suppress(OSError):
                 if os.lstat(self.bind.path).st_ino == self.inode and not answers(self.bind.path):
                     os.unlink(self.bind.path)
+
+    def _take_last(self, sock: socket.socket, connect: Connect) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(BACKLOG):
+                connection, _ = sock.accept()
+                task = asyncio.get_running_loop().create_task(self._take(connection, connect))
+                self.late.add(task)
+                task.add_done_callback(self.late.discard)
+
+    async def _take(self, connection: socket.socket, connect: Connect) -> None:
+        # One whose client has gone meanwhile, or whose handshake fails, is nobody's trouble.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                connect,
+                connection,
+                ssl=self.certificate.context if self.certificate else None,
+                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if self.certificate else None,
+            )
 
     @property
     def share(self) -> Share:
@@ -79,6 +117,7 @@ class Change:
     keep: list[_Listener]
     opened: list[_Listener]
     certificate: Certificate | None
+    several: bool = False
     endpoints: dict[_Listener, list[Endpoint]] = field(default_factory=dict)
     """Those that QUIC is to be served at, and is not yet."""
 
@@ -108,15 +147,21 @@ class Listeners:
         """What other processes of this gateway may serve on, too."""
         return [listener.share for listener in self._current]
 
-    def lacks(self, binds: Sequence[str]) -> bool:
-        """Whether there is one that is not open here."""
-        return not {Bind.parse(text) for text in binds} <= {listener.bind for listener in self._current}
+    def lacks(self, binds: Sequence[str], shared: Container[Bind]) -> bool:
+        """Whether there is one that is neither open here nor `shared`."""
+        current = {listener.bind for listener in self._current}
+        return any(bind not in current and bind not in shared for bind in map(Bind.parse, binds))
 
     def stage(
-        self, binds: Sequence[str], certificate: Certificate | None, shared: Mapping[Bind, Share] | None = None
+        self,
+        binds: Sequence[str],
+        certificate: Certificate | None,
+        shared: Mapping[Bind, Share] = _NOTHING,
+        *,
+        several: bool = False,
     ) -> Change:
-        """Open what is new, or take what is `shared`; the shares are the caller's to close. Raises `PermanentError`;
-        then nothing is open that was not before."""
+        """Open what is new, or take what is `shared`; the shares are the caller's to close. `several`: other processes
+        listen there, too. Raises `PermanentError`; then nothing is open that was not before."""
         parsed = list(dict.fromkeys(Bind.parse(text) for text in binds))
         if not parsed:
             raise PermanentError("bind: nothing to listen on", reason="InvalidBind")
@@ -124,11 +169,12 @@ class Listeners:
         if quic and not any(bind.host for bind in parsed):
             raise PermanentError("tls.http3: no address of bind is a host:port", reason="InvalidBind")
         current = {listener.bind: listener for listener in self._current}
-        change = Change(parsed, [current[bind] for bind in parsed if bind in current], [], certificate)
+        kept = [current[bind] for bind in parsed if bind in current]
+        change = Change(parsed, kept, [], certificate, several=several)
         try:
             for bind in parsed:
                 if bind not in current:
-                    change.opened.append(self._opened(change, bind, quic, (shared or {}).get(bind)))
+                    change.opened.append(self._opened(change, bind, quic, shared.get(bind)))
             if quic:
                 for listener in change.keep:
                     if listener.bind.host and not listener.endpoints:
@@ -140,7 +186,8 @@ class Listeners:
 
     def _opened(self, change: Change, bind: Bind, quic: bool, share: Share | None) -> _Listener:
         if share is not None and share.reachable:
-            listener = _Listener(bind, [sock.dup() for sock in share.sockets], inode=share.inode)
+            taken = open_more(bind, share.sockets) if bind.host and share.beside else [s.dup() for s in share.sockets]
+            listener = _Listener(bind, taken, inode=share.inode)
             if quic and bind.host:
                 self._beside(change, listener, [sock.dup() for sock in share.datagrams])
             return listener
@@ -184,13 +231,16 @@ class Listeners:
             listener.endpoints = endpoints
         quic = change.certificate.quic if change.certificate else None
         for listener in self._current:
+            if listener.bind.host:
+                for sock in listener.sockets:
+                    share_port(sock, change.several)
             for endpoint in listener.endpoints:
                 endpoint.configuration = quic
             if quic is None:
                 self._stop_quic(listener)
         for listener in leaving:
             self._stop_quic(listener)
-            listener.close()
+            listener.close(self._connect)
 
     def _stop_quic(self, listener: _Listener) -> None:
         endpoints, listener.endpoints = listener.endpoints, []
@@ -209,5 +259,5 @@ class Listeners:
         """Accept nothing more. Established connections go on."""
         for listener in self._current:
             self._stop_quic(listener)
-            listener.close()
+            listener.close(self._connect)
         self._current = []

@@ -18,7 +18,7 @@ from vidops import __version__
 from vidops.errors import Mark, PermanentError, Problem, StackError
 from vidops.ports import DeviceFacts
 from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, Options, SourceBuild, SourceContext
-from vidops.resources.layout import Layout
+from vidops.resources.layout import Layout, gateway_workers
 from vidops.resources.resource import JSON, Ref, Resource, Spec
 from vidops.resources.specs import (
     PYTHON,
@@ -257,6 +257,8 @@ def _tls(entry: TLS) -> TLSSpec:
 def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
     plugins = ("--plugins", json.dumps(d.plugins, sort_keys=True))
     for name, entry in d.stack.gateways.items():
+        if entry.workers > 1:
+            problems.extend(_alone(d, name, entry))
         own = tuple(_expand(d, entry.chain))
         routes = tuple(
             RouteSpec(
@@ -271,6 +273,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
         )
         spec = GatewaySpec(
             program=_ours("vidops.gateway", name, *d.layout.argv, *plugins, stop_timeout=GATEWAY_STOP_TIMEOUT),
+            workers=entry.workers,
             bind=tuple(_several(entry.bind)),
             tls=_tls(entry.tls) if entry.tls else None,
             **({"server": _entry(entry.server)} if entry.server is not None else {}),
@@ -278,7 +281,24 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             start_timeout=entry.start_timeout,
             drain_timeout=entry.drain_timeout,
         )
-        yield _resource(d, Ref("gateway", name), spec, ("gateways", name), HUB)
+        first = Ref("gateway", name)
+        yield _resource(d, first, spec, ("gateways", name), HUB)
+        for worker in gateway_workers(name, entry.workers)[1:]:
+            program = _ours("vidops.gateway", worker, *d.layout.argv, *plugins, stop_timeout=GATEWAY_STOP_TIMEOUT)
+            # The first one opens what all of them listen on.
+            another = spec.model_copy(update={"program": program})
+            yield _resource(d, Ref("gateway", worker), another, ("gateways", name), HUB, first)
+
+
+def _alone(d: Desire, name: str, entry: Any) -> Iterator[Problem]:
+    """What several workers would do each by itself, and must not."""
+    for at, chain in (((), entry.chain), *((("routes", i), r.chain) for i, r in enumerate(entry.routes))):
+        for kind, options in _links(d, chain):
+            alone = d.catalogue.middleware[kind].alone
+            if alone is not None and (why := alone(options)):
+                where = ("gateways", name, *at, "chain")
+                path = ".".join(map(str, where))
+                yield Problem(d.mark(where), path, f"{kind}: {why}; workers: {entry.workers} cannot", "workers: 1")
 
 
 def _uploads(d: Desire) -> Iterator[Resource]:

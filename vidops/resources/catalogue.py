@@ -18,7 +18,7 @@ from vidops.errors import PermanentError
 from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, DeviceFacts, Recordings
 from vidops.resources.identity import TenantContext, TenantDirectory
-from vidops.resources.layout import Layout
+from vidops.resources.layout import Layout, gateway_workers
 from vidops.resources.resource import JSON
 from vidops.resources.specs import Program, SecretRef
 
@@ -271,6 +271,10 @@ class Closing(Protocol):
     async def wait(self) -> Any: ...
 
 
+async def _nobody(op: str) -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
 def _no_directory(name: str) -> TenantDirectory:
     raise PermanentError(f"no directory of tenants is called {name}", reason="NoDirectory")
 
@@ -316,20 +320,34 @@ class GatewayContext:
     """Those of all routes that are in force."""
     version: str = ""
     """Of vidops."""
+    worker: int = 1
+    """Which of the gateway's processes this is."""
+    others: Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]] = _nobody
+    """What the gateway's other processes answer to a request of their control sockets: those that do."""
     tenants: Callable[[str], TenantDirectory] = _no_directory
     """The directory of tenants of that name; raises `PermanentError` for one that no option of the route refers to."""
     started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     stopped: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
+    @property
+    def process(self) -> str:
+        """What this process of the gateway is called: `main`, `main.2`."""
+        return gateway_workers(self.gateway, self.worker)[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class MiddlewareType:
-    """`type: <name>` in a chain. `build(options, context)` gives a function that wraps the next application."""
+    """`type: <name>` in a chain. `build(options, context)` gives a function that wraps the next application.
+
+    `alone(options)`: why a gateway that has it has one worker only, since it needs to see all requests; empty where it
+    does not.
+    """
 
     name: str
     options: type[Options]
     build: Callable[[Any, GatewayContext], Callable[[ASGIApp], ASGIApp]]
     summary: str = ""
+    alone: Callable[[Any], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Layout:
         return f"{self.state_dir}/state.db"
 
     def cache_folder(self, gateway: str) -> str:
-        """Files of what a gateway's routes keep to answer again, each named by its route's key."""
+        """Files of what the routes of a gateway's process keep to answer again, each named by its route's key."""
         return f"{self.state_dir}/cache/{gateway}"
 
     def spool(self, capture: str) -> str:
@@ -103,3 +103,8 @@ class Layout:
         """Those below the runtime directory, to be made 0700."""
         names = ("in", "out", "events", "gateway", "cameras", "gateways", "programs", "specs", "logs", "uploads")
         return tuple(f"{self.run_dir}/{n}" for n in names)
+
+
+def gateway_workers(gateway: str, workers: int) -> list[str]:
+    """What the processes of a gateway are called: `main`, `main.2`, `main.3`. No gateway's own name has a dot."""
+    return [gateway, *(f"{gateway}.{number}" for number in range(2, workers + 1))]

@@ -213,6 +213,8 @@ class GatewaySpec(Spec):
     server: Annotated[Entry, Impact.RELOAD] = Entry(type=DEFAULT_SERVER)
     """What new connections are served by; those established stay with theirs."""
     routes: Annotated[tuple[RouteSpec, ...], Impact.RELOAD] = ()
+    workers: Annotated[int, Impact.LIVE] = 1
+    """Processes that serve it; all but the first are resources of their own, named `<gateway>.2` and so on."""
     drain_timeout: Annotated[float, Impact.LIVE] = 10.0
     start_timeout: Annotated[float, Impact.NONE] = 15.0
     restart: Annotated[RestartPolicy, Impact.LIVE] = RestartPolicy()

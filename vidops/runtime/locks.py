@@ -38,7 +38,9 @@ def make_tree(layout: Layout) -> None:
     Raises `PermanentError` where it cannot serve: somebody else's, full of other things, too long for sockets.
     """
     run_dir = layout.run_dir
-    longest = max(layout.gateway_socket("n" * LONGEST_NAME), f"{run_dir}/events/supervisor.sock.4194304", key=len)
+    longest = max(
+        layout.gateway_socket("n" * LONGEST_NAME + ".64"), f"{run_dir}/events/supervisor.sock.4194304", key=len
+    )
     excess = len(os.fsencode(longest)) - SOCKET_PATH_LIMIT
     if excess > 0:
         raise PermanentError(

@@ -146,6 +146,9 @@ class Gateway(Options):
     """How long it may take until it serves."""
     drain_timeout: Duration = "10s"  # type: ignore[assignment]
     """How long running requests of a replaced route may take to end."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that serve it, for more than one core. Each has connections, a cache and upstreams' health of its
+    own."""
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

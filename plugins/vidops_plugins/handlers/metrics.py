@@ -5,7 +5,8 @@ Who is restricted to some cameras sees those, and nothing of what others do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vidops.api import (
@@ -24,6 +25,7 @@ from vidops.api import (
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+    from prometheus_client.samples import Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CAMERA = (
@@ -54,10 +56,44 @@ def build(options: ShowMetrics, context: GatewayContext) -> ASGIApp:
         extra.register(_Fixed([*_cameras(seen), *([] if some else await _resources(context))]))
         body = generate_latest(extra)
         if not some:
-            body = generate_latest(context.metrics.registry) + body
+            texts = [context.metrics.text(), *(a["text"].encode() for a in await context.others("metrics"))]
+            body = (texts[0] if len(texts) == 1 else await asyncio.to_thread(summed, texts)) + body
         await respond(scope, send, 200, body, content_type=CONTENT_TYPE, headers=[(b"cache-control", b"no-store")])
 
     return app
+
+
+def summed(texts: Sequence[bytes]) -> bytes:
+    """What several processes of one gateway have counted, as if it had been one. Of what cannot be added (which Python
+    it is, say) the first one's, of a start the earliest."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.parser import text_string_to_metric_families
+
+    families: dict[str, Metric] = {}
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    for text in texts:
+        for family in text_string_to_metric_families(text.decode()):
+            kept = families.setdefault(family.name, family)
+            for sample in family.samples:
+                key = sample.name, tuple(sorted(sample.labels.items()))
+                before = values.get(key)
+                if before is None:
+                    values[key] = sample
+                    if kept is not family:
+                        kept.samples.append(sample)
+                else:
+                    values[key] = sample._replace(value=_together(sample.name, before.value, sample.value))
+    for family in families.values():
+        family.samples = [values[s.name, tuple(sorted(s.labels.items()))] for s in family.samples]
+    registry = CollectorRegistry()
+    registry.register(_Fixed(list(families.values())))
+    return generate_latest(registry)
+
+
+def _together(name: str, one: float, other: float) -> float:
+    if name.endswith(("_created", "_start_time_seconds")):
+        return min(one, other)
+    return one if name.endswith("_info") else one + other
 
 
 class _Fixed:

@@ -95,9 +95,21 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             client_certificate.build,
             summary="Lets through who has shown a certificate.",
         ),
-        MiddlewareType("oidc", oidc.Oidc, oidc.build, summary="Has browsers log in at an OpenID provider."),
+        MiddlewareType(
+            "oidc",
+            oidc.Oidc,
+            oidc.build,
+            summary="Has browsers log in at an OpenID provider.",
+            alone=oidc.alone,
+        ),
         MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
-        MiddlewareType("rate_limit", rate_limit.RateLimit, rate_limit.build, summary="How often somebody may ask."),
+        MiddlewareType(
+            "rate_limit",
+            rate_limit.RateLimit,
+            rate_limit.build,
+            summary="How often somebody may ask.",
+            alone=rate_limit.alone,
+        ),
         MiddlewareType("metrics", metrics.CountRequests, metrics.build, summary="Counts requests for Prometheus."),
         MiddlewareType(
             "inject_devices",
@@ -105,6 +117,12 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             inject_devices.build,
             summary="Puts this host's cameras into a backend's answers.",
         ),
-        MiddlewareType("limits", limits.Limits, limits.build, summary="Size of bodies, number of requests."),
+        MiddlewareType(
+            "limits",
+            limits.Limits,
+            limits.build,
+            summary="Size of bodies, number of requests.",
+            alone=limits.alone,
+        ),
         MiddlewareType("maintenance", maintenance.Maintenance, maintenance.build, summary="503 for everybody."),
     )

@@ -81,6 +81,11 @@ def build(options: Limits, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
     return wrap
 
 
+def alone(options: Limits) -> str:
+    """Why it needs to see all requests; empty where it does not."""
+    return "" if options.max_concurrent is None else "max_concurrent counts the requests of one process"
+
+
 def head_size(scope: Scope) -> int:
     """Bytes of a request's header fields, names and values."""
     return sum(len(name) + len(value) for name, value in scope["headers"])

@@ -128,6 +128,11 @@ def build(options: RateLimit, context: GatewayContext) -> Callable[[ASGIApp], AS
     return wrap
 
 
+def alone(options: RateLimit) -> str:
+    """Why it needs to see all requests; empty where Redis does."""
+    return "" if options.redis is not None else "without redis, it counts the requests of one process"
+
+
 def key_of(by: str) -> Callable[[Scope], str]:
     """Whose request it is; keys of different kinds never meet."""
     name = by.removeprefix("header:").lower().encode()

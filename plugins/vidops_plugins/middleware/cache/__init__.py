@@ -54,7 +54,7 @@ def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
 def _disk(limit: int, context: GatewayContext) -> Disk:
     from vidops_plugins.middleware.cache.disk import Disk
 
-    folder = context.layout.cache_folder(context.gateway)
+    folder = context.layout.cache_folder(context.process)
     disk = Disk(f"{folder}/{context.key}.db", limit, context.log, context.keys)
     context.started.append(disk.open)
     context.stopped.append(disk.close)

@@ -3,4 +3,10 @@
 from vidops_plugins.middleware.oidc.guard import build
 from vidops_plugins.middleware.oidc.options import Oidc
 
-__all__ = ["Oidc", "build"]
+
+def alone(options: Oidc) -> str:
+    """Why it needs to see all requests."""
+    return "sessions that were ended are known to one process"
+
+
+__all__ = ["Oidc", "alone", "build"]
