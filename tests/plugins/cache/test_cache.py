@@ -40,9 +40,15 @@ async def test_a_fresh_answer_is_used_again_until_it_is_not(make: Make) -> None:
         ({"cache-control": "max-age=60", "set-cookie": "a=b"}, False),
         ({"cache-control": "max-age=60", "vary": "*"}, False),
         ({"cache-control": "public"}, False),
+        ({"cache-control": "public", "last-modified": formatdate(1_799_000_000, usegmt=True)}, True),
+        ({"cache-control": "max-age=60, no-store, must-understand"}, True),
+        ({"cache-control": "max-age=60", "age": "90, 0"}, False),
+        ({"cache-control": "max-age=60", "age": "0, 90"}, True),
         ({"expires": formatdate(1_800_000_060, usegmt=True)}, True),
         ({"expires": formatdate(1_799_999_999, usegmt=True)}, False),
         ({"expires": "0"}, False),
+        ({"expires": "Fri, 15 Jan 2027 09:00:00 GMT"}, True),
+        ({"expires": "Fri, 15 Jan 2027 09:00:00 UTC"}, False),
         ({"expires": formatdate(1_800_000_060, usegmt=True), "cache-control": "max-age=0"}, False),
         ({"last-modified": formatdate(1_799_000_000, usegmt=True)}, True),
         ({"last-modified": "nonsense"}, False),
@@ -108,6 +114,29 @@ async def test_a_request_may_want_more(make: Make, asked: Fields, hit: bool) -> 
     await world.get("/")
     world.now += 10
     assert (await world.get("/", **asked)).hit is hit
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PROPFIND"])
+async def test_what_changes_nothing_leaves_what_is_stored(make: Make, method: str) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    await world.get("/", method=method)
+    assert (await world.get("/")).hit
+
+
+@pytest.mark.parametrize(("status", "stored"), [(200, True), (404, True), (299, False), (599, False)])
+async def test_a_status_is_to_be_understood_where_that_is_said(make: Make, status: int, stored: bool) -> None:
+    world = make({"cache-control": "max-age=60, must-understand"}, status=status)
+    await world.get("/")
+    assert (await world.get("/")).hit is stored
+
+
+async def test_without_a_last_modified_the_date_counts(make: Make) -> None:
+    world = make(FRESH)
+    await world.get("/")
+    world.now += 10
+    for since, status in ((world.now - 10, 304), (world.now, 304), (world.now - 11, 200)):
+        assert (await world.get("/", if_modified_since=formatdate(since, usegmt=True))).status == status
 
 
 async def test_what_a_request_forbids_is_not_stored(make: Make) -> None:
@@ -188,7 +217,7 @@ async def test_a_head_is_answered_from_what_was_got(make: Make) -> None:
     assert not (await world.get("/b")).hit
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "M-SEARCH"])
 async def test_a_change_takes_what_is_stored_away(make: Make, method: str) -> None:
     world = make(FRESH)
     await world.get("/a")

@@ -15,7 +15,8 @@ from urllib.parse import urljoin, urlsplit
 from vidops.api import USER, ASGIApp, Message, Receive, Scope, Send, header, respond_problem, tenant_of
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.disk import Key
-from vidops_plugins.middleware.cache.rules import Fields, Stored
+from vidops_plugins.middleware.cache.fields import Fields, directives, not_modified, varied
+from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Exchange:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, fields = scope["method"], scope["headers"]
-        if method in rules.UNSAFE:
+        if method not in rules.SAFE:
             await self._app(scope, receive, self._invalidating(scope, send))
             return
         if method not in ("GET", "HEAD") or any(name in OTHER_CONDITIONS for name, _ in fields):
@@ -63,7 +64,7 @@ class Exchange:
         elif choice.check is not None and choice.meanwhile:
             self._refresh(scope, key, choice.check)
             await respond(scope, send, choice.check, b"hit")
-        elif "only-if-cached" in rules.directives(fields):
+        elif "only-if-cached" in directives(fields):
             await respond_problem(scope, send, 504, "nothing is stored that may be sent", reason="NotCached")
         elif method == "HEAD":
             await self._app(scope, receive, send)
@@ -249,7 +250,7 @@ class _Passing:
     def _stored(self, status: int, fields: Fields, body: bytes, lifetime: float, now: float) -> Stored:
         age = rules.initial_age(fields, now - self._begun, now)
         kept = [(n, v) for n, v in fields if n not in UNKEPT]
-        return Stored(status, kept, body, rules.varied(fields, self._request) or {}, now, age, lifetime)
+        return Stored(status, kept, body, varied(fields, self._request) or {}, now, age, lifetime)
 
     async def _stale_instead(self, status: int = 0) -> bool:
         """Send what is stored where the upstream failed and that is allowed (RFC 5861, 4)."""
@@ -270,7 +271,7 @@ async def respond(scope: Scope, send: Send, stored: Stored, why: bytes) -> None:
     age = int(stored.age(now))
     note = b"; ".join((NAME, why, b"ttl=%d" % int(stored.lifetime - stored.age(now))))
     fields: list[tuple[bytes, bytes]] = [*stored.fields, (b"age", b"%d" % age), (b"cache-status", note)]
-    if stored.status == 200 and rules.not_modified(scope["headers"], stored):
+    if stored.status == 200 and not_modified(scope["headers"], stored.fields):
         # RFC 9110, 15.4.5: what a cache needs, and nothing of the content.
         left = (b"content-type", b"content-encoding", b"content-language", b"last-modified")
         await send({"type": "http.response.start", "status": 304, "headers": [f for f in fields if f[0] not in left]})

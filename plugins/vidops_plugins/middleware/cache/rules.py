@@ -1,18 +1,17 @@
 """RFC 9111, by hishel's states: what may be stored, what may be used, what a 304 freshens.
 
-Three things of the RFC are not hishel's, and are here: the age of what came from another cache (4.2.3), a request's
-directives but `no-cache` (5.2.1), and RFC 5861's two kinds of staleness. hishel is asked with headers that say the age
-as it is computed here, and with the stored responses alone whose Vary fits, since it would revalidate others, too.
+Not hishel's, and here: the age of what came from another cache (4.2.3), a request's directives but `no-cache` (5.2.1),
+`must-understand` (5.2.2.3), and RFC 5861's two kinds of staleness. hishel is asked with headers that say the age as it
+is computed here, and with those stored responses alone whose Vary fits, since it would revalidate others, too.
 """
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
 from hishel import (
     CacheMiss,
@@ -28,42 +27,19 @@ from hishel import (
 from hishel import Request as HishelRequest
 from hishel import Response as HishelResponse
 
-Fields = Sequence[tuple[bytes, bytes]]
+from vidops_plugins.middleware.cache.fields import Fields, age_said, directives, first, seconds, varied, when, written
+
 OPTIONS: CacheOptions = {"shared": True, "supported_methods": ["GET"], "allow_stale": False}
-UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-LONGEST = 10 * 365 * 86400
-"""Seconds; what a directive says beyond is that."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
+"""Methods that change nothing. Of one that is not known nobody can say that (4.4)."""
 HEURISTIC_SHARE, HEURISTIC_MOST = 0.1, 86400
 """Of the time since Last-Modified, where a response says no more (4.2.2)."""
 HEURISTIC_STATUS = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
-_DIRECTIVE = re.compile(r"""([!#$%&'*+.^_`|~\w-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]+)))?""")
-
-
-def directives(fields: Fields) -> dict[str, str]:
-    """The directives of all Cache-Control fields, in lower case; of two of a name the first."""
-    found: dict[str, str] = {}
-    text = ",".join(value.decode("latin-1") for name, value in fields if name == b"cache-control")
-    for match in _DIRECTIVE.finditer(text):
-        found.setdefault(match[1].lower(), match[2] if match[2] is not None else match[3] or "")
-    return found
-
-
-def seconds(said: dict[str, str], name: str) -> int | None:
-    """A directive's seconds; None where it is not there or no number."""
-    text = said.get(name, "")
-    return min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) < 20 else None
-
-
-def first(fields: Fields, name: bytes) -> str:
-    return next((value.decode("latin-1") for field_, value in fields if field_ == name), "")
-
-
-def when(text: str) -> float | None:
-    """Unix time of an HTTP date; None for what is none."""
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
+UNDERSTOOD = frozenset({
+    200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410,
+    411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 500, 501, 502, 503, 504, 505,
+})  # fmt: skip
+"""RFC 9110's, of which a whole answer may be stored: what `must-understand` asks for (5.2.2.3)."""
 
 
 @dataclass(slots=True)
@@ -94,18 +70,6 @@ class Stored:
         return self.varied == varied(self.fields, request)
 
 
-def varied(response: Fields, request: Fields) -> dict[str, str] | None:
-    """The request's fields that a response's Vary names, normalised; None for `*`, which fits no request."""
-    names = ",".join(value.decode("latin-1") for name, value in response if name == b"vary")
-    found = {}
-    for name in filter(None, (part.strip().lower() for part in names.split(","))):
-        if name == "*":
-            return None
-        values = [v.decode("latin-1") for n, v in request if n == name.encode("latin-1")]
-        found[name] = ",".join(" ".join(value.split()) for value in values)
-    return found
-
-
 def storable(
     request: Fields, url: str, status: int, response: Fields, *, authorized: bool, ttl: float | None
 ) -> tuple[Fields, float] | None:
@@ -114,25 +78,31 @@ def storable(
     `authorized`: whether the answer may be one person's (3.5), by an Authorization field or otherwise. `ttl`: for what
     says nothing of its freshness.
     """
-    said = directives(response)
     if "no-store" in directives(request) or varied(response, request) is None:
         return None
     if any(name == b"set-cookie" for name, _ in response):
         # It may be stored, by the letter; whose cookie it would be is nobody's to guess.
         return None
+    said = directives(response)
+    if "must-understand" in said:
+        if status not in UNDERSTOOD:
+            return None
+        # It is for caches that do not know of `must-understand`.
+        said.pop("no-store", None)
     lifetime = _lifetime(status, response, said, ttl)
     if lifetime is None:
         return None
     shadow = dict(_headers(response))
     if not {"max-age", "s-maxage"} & said.keys() and "expires" not in shadow:
-        shadow["cache-control"] = [*shadow.get("cache-control", []), f"max-age={int(lifetime)}"]
+        said["max-age"] = str(int(lifetime))
+    shadow["cache-control"] = [written(said)]
     headers = {"authorization": "it is there"} if authorized else {}
     state = CacheMiss(request=HishelRequest("GET", url, Headers(headers)), options=OPTIONS)
     outcome = state.next(HishelResponse(status, Headers(shadow)))
     if not isinstance(outcome, StoreAndUse):
         return None
-    kept = set(outcome.response.headers)
-    return [(n, v) for n, v in response if n.decode("latin-1") in kept], lifetime
+    gone = {name.encode("latin-1") for name in shadow.keys() - set(outcome.response.headers)}
+    return [(n, v) for n, v in response if n not in gone], lifetime
 
 
 def _lifetime(status: int, response: Fields, said: dict[str, str], ttl: float | None) -> float | None:
@@ -147,9 +117,9 @@ def _lifetime(status: int, response: Fields, said: dict[str, str], ttl: float | 
         return max(0.0, end - (date if date is not None else time.time())) if end is not None else 0.0
     if "no-cache" in said:
         return 0.0
-    if "must-revalidate" in said or "public" in said:
-        return 0.0 if ttl is None else ttl
-    if status not in HEURISTIC_STATUS:
+    if ttl is None and "must-revalidate" in said:
+        return 0.0
+    if status not in HEURISTIC_STATUS and not {"public", "must-revalidate"} & said.keys():
         return None
     if ttl is not None:
         return ttl
@@ -157,16 +127,15 @@ def _lifetime(status: int, response: Fields, said: dict[str, str], ttl: float | 
     if modified is not None:
         return min(HEURISTIC_MOST, max(0.0, (time.time() - modified) * HEURISTIC_SHARE))
     # What can be revalidated is worth keeping.
-    return 0.0 if first(response, b"etag") else None
+    return 0.0 if "public" in said or first(response, b"etag") else None
 
 
 def initial_age(response: Fields, delay: float, now: float) -> float:
     """How old a response was when it came, `delay` seconds after it was asked for (4.2.3)."""
-    text = first(response, b"age")
-    said = min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) < 20 else 0
     date = when(first(response, b"date"))
-    apparent = max(0.0, now - date) if date is not None else 0.0
-    return max(apparent, said + delay)
+    # In whole seconds, as the date is: else what was made just now would be a second old.
+    apparent = max(0.0, int(now) - date) if date is not None else 0.0
+    return max(apparent, age_said(response) + delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +149,7 @@ class Choice:
     if_error: bool = False
 
 
-def choose(request: Fields, url: str, found: Iterable[Stored], now: float) -> Choice:
+def choose(request: Fields, url: str, found: Iterable[Stored], now: float, targeted: Sequence[bytes] = ()) -> Choice:
     """Of what is stored for a URL: what a request may have (4)."""
     fitting = sorted((s for s in found if s.fits(request)), key=lambda s: s.age(now))
     if not fitting:
@@ -190,7 +159,7 @@ def choose(request: Fields, url: str, found: Iterable[Stored], now: float) -> Ch
     if not asked and first(request, b"pragma").strip().lower() == "no-cache":
         asked = {"no-cache": ""}
     age = stored.age(now)
-    state = IdleClient(OPTIONS).next(_asking(url, asked), [_entry(stored, url, age)])
+    state = IdleClient(OPTIONS).next(_asking(url, asked), [_entry(stored, url, age, said)])
     limit, least = seconds(asked, "max-age"), seconds(asked, "min-fresh")
     too_old = (limit is not None and age > limit) or (least is not None and stored.lifetime - age < least)
     if isinstance(state, FromCache) and not too_old:
@@ -221,7 +190,7 @@ def conditions(stored: Stored) -> list[tuple[bytes, bytes]]:
 
 def freshened(stored: Stored, url: str, answer: Fields) -> list[tuple[bytes, bytes]] | None:
     """The header of what is stored after a 304 (4.3.4); None where the 304 is of something else."""
-    entry = _entry(stored, url, 0.0)
+    entry = _entry(stored, url, 0.0, directives(stored.fields))
     state = NeedRevalidation(
         request=entry.request, original_request=entry.request, revalidating_entries=[entry], options=OPTIONS
     )
@@ -235,18 +204,6 @@ def freshened(stored: Stored, url: str, answer: Fields) -> list[tuple[bytes, byt
     kept = {n for n, _ in made} | own
     made += [(n, v) for n, v in answer if n in own or (n.decode("latin-1") in headers and n not in kept)]
     return made
-
-
-def not_modified(request: Fields, stored: Stored) -> bool:
-    """Whether the client has this already (RFC 9110, 13.1)."""
-    tags = ",".join(value.decode("latin-1") for name, value in request if name == b"if-none-match")
-    if tags:
-        own = first(stored.fields, b"etag").removeprefix("W/")
-        return tags.strip() == "*" or (
-            bool(own) and own in {tag.strip().removeprefix("W/") for tag in re.findall(r'(?:W/)?"[^"]*"', tags)}
-        )
-    since, modified = when(first(request, b"if-modified-since")), when(first(stored.fields, b"last-modified"))
-    return since is not None and modified is not None and modified <= since
 
 
 def _names(fields: Fields) -> set[bytes]:
@@ -264,13 +221,12 @@ def _asking(url: str, asked: dict[str, str]) -> HishelRequest:
     return HishelRequest("GET", url, Headers({"cache-control": "no-cache"} if "no-cache" in asked else {}))
 
 
-def _entry(stored: Stored, url: str, age: float) -> Entry:
+def _entry(stored: Stored, url: str, age: float, said: dict[str, str]) -> Entry:
     """As hishel computes: `Date` says the age, and `max-age` the freshness, whatever they were taken from."""
-    said = directives(stored.fields)
-    kept = [f"{name}={value}" if value else name for name, value in said.items() if name not in ("max-age", "s-maxage")]
     headers = {n: v for n, v in _headers(stored.fields).items() if n not in ("expires", "age", "vary")}
     # In whole seconds, as dates are: fresh or not was said here, to the millisecond.
     fresh = age < stored.lifetime
     headers["date"] = [formatdate(time.time() - (0 if fresh else 10), usegmt=True)]
-    headers["cache-control"] = [", ".join([*kept, f"max-age={2 if fresh else 0}"])]
+    kept = {name: value for name, value in said.items() if name not in ("max-age", "s-maxage")}
+    headers["cache-control"] = [written({**kept, "max-age": "2" if fresh else "0"})]
     return Entry(stored.id, HishelRequest("GET", url), HishelResponse(stored.status, Headers(headers)))

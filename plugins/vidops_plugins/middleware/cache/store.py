@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vidops_plugins.middleware.cache.disk import Disk, Key
-from vidops_plugins.middleware.cache.rules import Fields, Stored
+from vidops_plugins.middleware.cache.fields import Fields
+from vidops_plugins.middleware.cache.rules import Stored
 
 VARIANTS = 20
 """Responses of one URL; more is a Vary on something that everybody has differently."""
