@@ -106,7 +106,10 @@ async def test_the_age_of_another_cache_counts(make: Make) -> None:
         ({"cache_control": "min-fresh=55"}, False),
         ({"cache_control": "min-fresh=45"}, True),
         ({"cache_control": "no-store"}, True),
-        ({"range": "bytes=0-1"}, False),
+        ({"range": "bytes=0-1"}, True),
+        ({"range": "bytes=0-1,3-4"}, False),
+        ({"range": "bytes=8-"}, False),
+        ({"range": "bytes=0-1", "if_match": '"x"'}, False),
     ],
 )
 async def test_a_request_may_want_more(make: Make, asked: Fields, hit: bool) -> None:

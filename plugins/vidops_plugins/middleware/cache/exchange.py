@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from vidops.api import USER, ASGIApp, Message, Receive, Scope, Send, header, respond_problem, tenant_of
-from vidops_plugins.middleware.cache import rules
+from vidops_plugins.middleware.cache import ranges, rules
 from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.fields import Fields, directives, not_modified, varied
 from vidops_plugins.middleware.cache.rules import Stored
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 NAME = b"vidops"
 CONDITIONS = (b"if-none-match", b"if-modified-since")
-OTHER_CONDITIONS = (b"if-match", b"if-unmodified-since", b"if-range", b"range")
-"""What is asked with these passes through: it is about the upstream's own state, or about a part."""
+OTHER_CONDITIONS = (b"if-match", b"if-unmodified-since")
+"""What is asked with these passes through: it is about the upstream's own state."""
 UNKEPT = (b"age", b"content-length", b"cache-status", b"trailer")
 """What each answer has of its own, or not at all."""
 REFRESH_TIMEOUT = 30.0
@@ -57,10 +57,14 @@ class Exchange:
         key, url = key_of(scope), url_of(scope)
         await self._store.recall(key)
         choice = rules.choose(fields, url, self._store.of(key), time.time())
-        if choice.use is None and choice.check is None and await self._waited(key):
+        ranged = any(name == b"range" for name, _ in fields)
+        if choice.use is None and choice.check is None and not ranged and await self._waited(key):
             choice = rules.choose(fields, url, self._store.of(key), time.time())
-        if choice.use is not None:
+        if choice.use is not None and (method == "HEAD" or not ranged or answerable(fields, choice.use)):
             await respond(scope, send, choice.use, b"hit")
+        elif ranged and "only-if-cached" not in directives(fields):
+            # A part of what is not here, or not fresh: the upstream's, and nothing of it is kept.
+            await self._app(scope, receive, send)
         elif choice.check is not None and choice.meanwhile:
             self._refresh(scope, key, choice.check)
             await respond(scope, send, choice.check, b"hit")
@@ -277,10 +281,28 @@ async def respond(scope: Scope, send: Send, stored: Stored, why: bytes) -> None:
         await send({"type": "http.response.start", "status": 304, "headers": [f for f in fields if f[0] not in left]})
         await send({"type": "http.response.body", "body": b""})
         return
-    if stored.status != 204:
-        fields.append((b"content-length", b"%d" % len(stored.body)))
-    await send({"type": "http.response.start", "status": stored.status, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else stored.body})
+    status, body = stored.status, stored.body
+    part = wanted(scope, stored)
+    if part is not None:
+        status, body = 206, body[part[0] : part[1] + 1]
+        fields.append((b"content-range", b"bytes %d-%d/%d" % (*part, len(stored.body))))
+    if status != 204:
+        fields.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def wanted(scope: Scope, stored: Stored) -> tuple[int, int] | None:
+    """The part of what is stored that is to be sent in the place of all of it."""
+    if stored.status != 200 or scope["method"] != "GET" or ranges.whole(scope["headers"], stored.fields):
+        return None
+    return ranges.part(scope["headers"], len(stored.body))
+
+
+def answerable(request: Fields, stored: Stored) -> bool:
+    """Whether a request with `Range` has its answer in what is stored, without the upstream."""
+    known = ranges.whole(request, stored.fields) or ranges.part(request, len(stored.body)) is not None
+    return stored.status == 200 and (known or not_modified(request, stored.fields))
 
 
 def key_of(scope: Scope) -> Key:
