@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from vidops.api import ASGIApp, GatewayContext, Options, PositiveDuration, Receive, Scope, Send, Size
 
 if TYPE_CHECKING:
     from vidops_plugins.middleware.cache.disk import Disk
+
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 
 
 class Cache(Options):
@@ -25,6 +30,9 @@ class Cache(Options):
     """Of one answer; larger ones pass through."""
     collapse: PositiveDuration = "5s"  # type: ignore[assignment]
     """How long requests for the same wait for the first one's answer before they ask themselves."""
+    targeted: Annotated[list[FieldName], Field(max_length=8)] = Field(default_factory=list)
+    """Fields that say the rules for this cache in the place of `Cache-Control` and `Expires`, the first one that an
+    answer has (RFC 9213): [CDN-Cache-Control]. Such a field that is not named here is passed on and means nothing."""
 
 
 def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:

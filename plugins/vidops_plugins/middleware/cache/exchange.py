@@ -39,6 +39,7 @@ class Exchange:
         self._log = log
         self._store = store
         self._options = options
+        self._targeted = targeted_by(options)
         self._under_way: dict[Key, asyncio.Event] = {}
         self._refreshing: dict[Key, asyncio.Task[None]] = {}
 
@@ -56,10 +57,10 @@ class Exchange:
             return
         key, url = key_of(scope), url_of(scope)
         await self._store.recall(key)
-        choice = rules.choose(fields, url, self._store.of(key), time.time())
+        choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
         ranged = any(name == b"range" for name, _ in fields)
         if choice.use is None and choice.check is None and not ranged and await self._waited(key):
-            choice = rules.choose(fields, url, self._store.of(key), time.time())
+            choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
         if choice.use is not None and (method == "HEAD" or not ranged or answerable(fields, choice.use)):
             await respond(scope, send, choice.use, b"hit")
         elif ranged and "only-if-cached" not in directives(fields):
@@ -156,6 +157,7 @@ class _Passing:
     ) -> None:
         self._store = store
         self._options = options
+        self._targeted = targeted_by(options)
         self._scope = scope
         self._send = send
         self._choice = choice
@@ -233,8 +235,10 @@ class _Passing:
         await self._send({**message, "headers": headers})
 
     def _storable(self, status: int, fields: Fields) -> tuple[Fields, float] | None:
-        who, ttl = authorized(self._scope), self._options.ttl
-        return rules.storable(self._request, url_of(self._scope), status, fields, authorized=who, ttl=ttl)
+        return rules.storable(
+            self._request, url_of(self._scope), status, fields,
+            authorized=authorized(self._scope), ttl=self._options.ttl, targeted=self._targeted,
+        )  # fmt: skip
 
     def _collect(self, message: Message) -> None:
         if self._body is None:
@@ -323,6 +327,11 @@ def authorized(scope: Scope) -> bool:
     """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
     fields = ("authorization", "cookie")
     return USER in scope or any(header(scope, name.encode()) is not None for name in fields)
+
+
+def targeted_by(options: Cache) -> tuple[bytes, ...]:
+    """The names of the fields that say the rules before Cache-Control does, as they are in a header."""
+    return tuple(name.lower().encode() for name in options.targeted)
 
 
 def no_body() -> Receive:

@@ -1,8 +1,9 @@
 """RFC 9111, by hishel's states: what may be stored, what may be used, what a 304 freshens.
 
 Not hishel's, and here: the age of what came from another cache (4.2.3), a request's directives but `no-cache` (5.2.1),
-`must-understand` (5.2.2.3), and RFC 5861's two kinds of staleness. hishel is asked with headers that say the age as it
-is computed here, and with those stored responses alone whose Vary fits, since it would revalidate others, too.
+`must-understand` (5.2.2.3), fields for one kind of cache (RFC 9213), and RFC 5861's two kinds of staleness. hishel is
+asked with headers that say the age as it is computed here, and with those stored responses alone whose Vary fits, since
+it would revalidate others, too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from hishel import Request as HishelRequest
 from hishel import Response as HishelResponse
 
 from vidops_plugins.middleware.cache.fields import Fields, age_said, directives, first, seconds, varied, when, written
+from vidops_plugins.middleware.cache.targeted import governing
 
 OPTIONS: CacheOptions = {"shared": True, "supported_methods": ["GET"], "allow_stale": False}
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
@@ -71,28 +73,36 @@ class Stored:
 
 
 def storable(
-    request: Fields, url: str, status: int, response: Fields, *, authorized: bool, ttl: float | None
+    request: Fields,
+    url: str,
+    status: int,
+    response: Fields,
+    *,
+    authorized: bool,
+    ttl: float | None,
+    targeted: Sequence[bytes] = (),
 ) -> tuple[Fields, float] | None:
     """What of a response's header is kept, and for how many seconds it is fresh; None where it may not be stored.
 
     `authorized`: whether the answer may be one person's (3.5), by an Authorization field or otherwise. `ttl`: for what
-    says nothing of its freshness.
+    says nothing of its freshness. `targeted`: fields that say the rules before Cache-Control does.
     """
     if "no-store" in directives(request) or varied(response, request) is None:
         return None
     if any(name == b"set-cookie" for name, _ in response):
         # It may be stored, by the letter; whose cookie it would be is nobody's to guess.
         return None
-    said = directives(response)
+    governed = governing(response, targeted)
+    said = directives(governed)
     if "must-understand" in said:
         if status not in UNDERSTOOD:
             return None
         # It is for caches that do not know of `must-understand`.
         said.pop("no-store", None)
-    lifetime = _lifetime(status, response, said, ttl)
+    lifetime = _lifetime(status, governed, said, ttl)
     if lifetime is None:
         return None
-    shadow = dict(_headers(response))
+    shadow = dict(_headers(governed))
     if not {"max-age", "s-maxage"} & said.keys() and "expires" not in shadow:
         said["max-age"] = str(int(lifetime))
     shadow["cache-control"] = [written(said)]
@@ -155,7 +165,7 @@ def choose(request: Fields, url: str, found: Iterable[Stored], now: float, targe
     if not fitting:
         return Choice()
     stored = fitting[0]
-    asked, said = directives(request), directives(stored.fields)
+    asked, said = directives(request), directives(governing(stored.fields, targeted))
     if not asked and first(request, b"pragma").strip().lower() == "no-cache":
         asked = {"no-cache": ""}
     age = stored.age(now)
