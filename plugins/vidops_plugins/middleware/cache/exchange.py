@@ -61,14 +61,14 @@ class Exchange:
         ranged = any(name == b"range" for name, _ in fields)
         if choice.use is None and choice.check is None and not ranged and await self._waited(key):
             choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
-        if choice.use is not None and (method == "HEAD" or not ranged or answerable(fields, choice.use)):
-            await respond(scope, send, choice.use, b"hit")
+        ready = choice.check if choice.meanwhile else choice.use
+        if ready is not None and (method == "HEAD" or not ranged or answerable(fields, ready)):
+            if choice.meanwhile:
+                self._refresh(scope, key, ready)
+            await respond(scope, send, ready, b"hit")
         elif ranged and "only-if-cached" not in directives(fields):
             # A part of what is not here, or not fresh: the upstream's, and nothing of it is kept.
             await self._app(scope, receive, send)
-        elif choice.check is not None and choice.meanwhile:
-            self._refresh(scope, key, choice.check)
-            await respond(scope, send, choice.check, b"hit")
         elif "only-if-cached" in directives(fields):
             await respond_problem(scope, send, 504, "nothing is stored that may be sent", reason="NotCached")
         elif method == "HEAD":
@@ -110,7 +110,9 @@ class Exchange:
             """Nobody waits for the answer."""
 
         async def refresh() -> None:
-            inner = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n not in CONDITIONS], "method": "GET"}
+            # It is the whole that is asked for, whatever the client has of it or wants.
+            left = (*CONDITIONS, b"range", b"if-range")
+            inner = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n not in left], "method": "GET"}
             # What is the client's connection's own is not this one's.
             inner["extensions"] = {}
             asking = self._ask(inner, no_body(), nobody, key, rules.Choice(check=stored))

@@ -71,7 +71,8 @@ def when(text: str) -> float | None:
 
     None for everything else: what a general parser would make of it, in which zone, is not what an origin meant by it.
     """
-    found = next((match for form in _DATES if (match := form.fullmatch(text.strip().lower()))), None)
+    text = text.strip().lower()
+    found = next((match for form in _DATES if (match := form.fullmatch(text))), None)
     if found is None:
         return None
     year, now = int(found["year"]), time.gmtime(time.time()).tm_year
@@ -110,7 +111,9 @@ def not_modified(request: Fields, stored: Fields) -> bool:
         return tags.strip() == "*" or (
             bool(own) and own in {tag.strip().removeprefix("W/") for tag in re.findall(r'(?:W/)?"[^"]*"', tags)}
         )
-    # Without a Last-Modified, it is the date that counts (RFC 9111, 4.3.2).
     since = when(first(request, b"if-modified-since"))
+    if since is None:
+        return False
+    # Without a Last-Modified, it is the date that counts (RFC 9111, 4.3.2).
     modified = when(first(stored, b"last-modified") or first(stored, b"date"))
-    return since is not None and modified is not None and modified <= since
+    return modified is not None and modified <= since

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugins.cache.corpus.play import Theatre
-from tests.plugins.cache.corpus.table import NEW, STORED, Case, Step, case, checked, new, refused, stored
+from tests.plugins.cache.corpus.table import NEW, STORED, Case, Step, case, checked, meanwhile, new, refused, stored
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 FRESH = "max-age=3600"
@@ -169,6 +169,10 @@ PARTS = [
     case("3.3", "a part is not kept", PASSED, PASSED, NEW),
     case("3.4", "nor taken for the whole", new(FRESH, says=206, body="01", content_range="bytes 0-1/10"), NEW),
     case("3.4", "a part of what is stale", new("max-age=60", age="99", etag='"a"'), PASSED),
+    case("5861, 3", "a part of what is stale, meanwhile",
+         new("max-age=60, stale-while-revalidate=900", age="99", body="0123456789", etag='"a"'),
+         meanwhile(FRESH, etag='"b"', asks={"range": "bytes=0-1", "if-range": '"a"'}, status=206, content="01",
+                   told={"range": None, "if-range": None, "if-none-match": '"a"'})),
     case("5.2.1.7", "a part of what is not here",
          refused(504, asks={"range": "bytes=0-1", "cache-control": "only-if-cached"})),
 ]  # fmt: skip
