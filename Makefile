@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers lab bench schema clean
+.PHONY: help demo test unit integration check format lint types layers lab bench schema clean
 
 help: ## Show this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,14 @@ demo: $(VENV)/.run ## Run stacks/demo.yaml: a camera to watch, recordings that g
 	@VIDOPS_RUN_DIR="$(DEMO_RUN_DIR)" VIDOPS_STATE_DIR="$(CURDIR)/data/state" VIDOPS_DATA_DIR="$(CURDIR)/data/recordings" \
 		VIDOPS_LOG_LEVEL=warning exec $(BIN)/vidops run stacks/demo.yaml
 
-test: $(VENV)/.dev ## Set up and run all tests that need no virtual machine.
-	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
+test: unit integration ## Set up and run all tests that need no virtual machine.
+
+unit: $(VENV)/.dev ## Those that need no other process, on all cores.
+	$(BIN)/python -m pytest --numprocesses=auto -m "not integration and not lab and not bench" $(PYTEST_ARGS)
+
+# One after the other: they measure what happens in time.
+integration: $(VENV)/.dev ## Those with real processes.
+	$(BIN)/python -m pytest --durations=15 -m "integration and not lab and not bench" $(PYTEST_ARGS)
 
 check: format lint types layers test ## Everything that must be green.
 

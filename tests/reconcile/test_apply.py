@@ -82,6 +82,14 @@ async def test_a_gateway_that_does_not_come_up_leaves_the_one_before_it() -> Non
     assert world.processes.supplanted == ["gateway.main"]
 
 
+async def test_a_gateway_that_takes_its_time_is_not_stopped_for_it() -> None:
+    world = World()
+    world.processes.on_start = lambda program, pid: None
+    outcome = await world.applier.converge(plan((hub(), gateway()), world.applied))
+    assert "does not serve within" in str(outcome.failures[0])
+    assert world.processes.states["gateway.main"].running
+
+
 async def test_deletions_release_what_they_held() -> None:
     world = World()
     await world.take(hub(), source(), capture(), gateway())

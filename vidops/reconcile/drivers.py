@@ -189,6 +189,11 @@ class GatewayDriver(ProgramDriver):
     """A gateway. A new spec is taken over by the running process as its next generation; where the process itself has
     to be another, the new one takes the sockets over before the old one leaves."""
 
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._supplanting: set[str] = set()
+        """Programs whose process before goes on until this one serves."""
+
     async def apply(self, resource: Resource) -> None:
         spec = cast(GatewaySpec, resource.spec)
         host, name, program = self.host, resource.ref.name, resource.ref.program
@@ -200,23 +205,29 @@ class GatewayDriver(ProgramDriver):
             # One that does not answer is coming up, and reads the new file as it does.
             with contextlib.suppress(TemporaryError):
                 await self._take_over(name, resource.fingerprint)
-                await host.processes.dismiss(program)
+                await self._dismiss(program)
                 return
         try:
             await self._serving(resource)
         except TemporaryError:
-            await host.processes.stop(program, spec.program.stop_timeout)
-            try:
-                # What it was to supplant serves on.
-                await host.gateway(name, {"op": "status"})
-            except TemporaryError:
-                await host.processes.dismiss(program)
+            # One that only takes its time may come up yet; but not in the place of one that serves.
+            if program in self._supplanting:
+                await host.processes.stop(program, spec.program.stop_timeout)
+                try:
+                    await host.gateway(name, {"op": "status"})
+                except TemporaryError:
+                    await self._dismiss(program)
             raise
-        await host.processes.dismiss(program)
+        await self._dismiss(program)
 
     async def replace(self, name: str, program: Program) -> None:
         self.host.wanted.add(name)
+        self._supplanting.add(name)
         await self.host.processes.supplant(name)
+
+    async def _dismiss(self, program: str) -> None:
+        self._supplanting.discard(program)
+        await self.host.processes.dismiss(program)
 
     async def _take_over(self, name: str, fingerprint: str) -> None:
         """Have the running process serve the new file; raises `PermanentError` with its reason where it does not."""
