@@ -14,6 +14,9 @@ from typing import Any
 MAX_QUEUED = 20_000
 """Lines; what comes on top is counted and dropped."""
 _BATCH = 256
+_GATHER = 0.01
+"""Seconds that lines are gathered for before they are written: waking the thread costs more than the line does."""
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class JsonLog:
@@ -32,9 +35,10 @@ class JsonLog:
         if len(self._lines) >= MAX_QUEUED:
             self._dropped += 1
             return
-        line = json.dumps({"time": round(time.time(), 6), **record}, separators=(",", ":"), default=str)
+        line = _encode({"time": round(time.time(), 6), **record})
         self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is queued, for at most `timeout` seconds."""
@@ -45,7 +49,9 @@ class JsonLog:
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            self._wake.clear()
+            if not self._closing:
+                time.sleep(_GATHER)
+            self._wake.clear()  # before the lines are looked at: one that comes after that wakes again
             while self._lines:
                 batch = b"".join(self._lines.popleft() for _ in range(min(_BATCH, len(self._lines))))
                 if not self._write(batch):
