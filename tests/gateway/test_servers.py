@@ -17,7 +17,10 @@ from tests.gateway.h2client import H2Client
 from tests.gateway.plugins import Probe, catalogue
 from tests.gateway.world import BOTH, World, route, until
 from tests.gateway.ws import Socket
-from vidops.api import Options, PermanentError, ServerType
+from vidops.api import Options, PermanentError, Receive, Scope, Send, ServerType
+from vidops.gateway.connections import Connections
+from vidops.gateway.servers.on_httptools import HttptoolsServer
+from vidops.resources.catalogue import ServerContext
 
 ROUTES = [route("/hi", "respond", body="hi"), route("/ws", "echo"), route("/cameras", "control")]
 FAST = {"server": {"type": "httptools"}}
@@ -137,3 +140,27 @@ def test_nobody_pays_for_the_other_one(kind: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == str(kind == "httptools")
+
+
+async def test_a_head_goes_with_its_body_but_does_not_wait_for_one() -> None:
+    """Each call of the kernel costs more than the answer does."""
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        if scope["path"] == "/late":
+            await gate.wait()
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    context = ServerContext(app, 5.0, Connections(), print, lambda _: None)
+    server = await asyncio.get_running_loop().create_server(HttptoolsServer(context).connect, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    head = b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\n"
+    for path, parts in (("/", [head + b"hi"]), ("/late", [head, b"hi"])):
+        gate.clear()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        for part in parts:
+            assert await asyncio.wait_for(reader.read(1000), 5) == part
+            gate.set()
+    writer.close()
+    server.close()

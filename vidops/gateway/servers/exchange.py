@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from vidops.asgi import json_bytes, problem
+from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import LEAVING_GRACE
+from vidops.gateway.guard import Refused
 from vidops.gateway.servers.chunks import Chunks
 from vidops.gateway.servers.heads import Head
 from vidops.resources.catalogue import Message
@@ -25,8 +28,9 @@ class Carrier(Protocol):
     ending: bool
     """No other request is taken."""
 
-    def put(self, data: bytes) -> None:
-        """Write; what comes after the connection's end is dropped."""
+    def put(self, data: bytes, *, cork: bool = False) -> None:
+        """Write; what comes after the connection's end is dropped. `cork`: together with what is put next, where that
+        comes in the same turn of the loop: a head and a body cost one call of the kernel then."""
 
     def room(self) -> Awaitable[None] | None:
         """What to wait for before more is written, if anything."""
@@ -183,7 +187,7 @@ class Exchange:
         self._left = length
         self._keep = keep
         self.started = True
-        self._carrier.put(b"HTTP/1.1 %d \r\n%b\r\n" % (status, block))
+        self._carrier.put(b"HTTP/1.1 %d \r\n%b\r\n" % (status, block), cork=True)
 
     def _body(self, data: Any, *, more: bool) -> None:
         if data and not self._bodiless:
@@ -203,3 +207,13 @@ class Exchange:
             self.done = True
             whole = self._bodiless or self._left <= 0
             self._carrier.answered(self, keep=self._keep and whole)
+
+
+def refused(refusal: Refused) -> bytes:
+    """The whole answer to what is no request, the last one of its connection."""
+    body = json_bytes(problem(refusal.status, refusal.detail))
+    head = (
+        b"HTTP/1.1 %d \r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+        b"connection: close\r\ndate: %b\r\n\r\n"
+    )
+    return head % (refusal.status, len(body), http_date()) + body

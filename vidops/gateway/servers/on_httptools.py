@@ -15,16 +15,15 @@ from typing import Any, cast
 
 from hypercorn.utils import parse_socket_addr
 
-from vidops.asgi import DIRECT, json_bytes, problem
+from vidops.asgi import DIRECT
 from vidops.gateway import lines
 from vidops.gateway.config import KEEP_ALIVE, MAX_HEAD
-from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.guard import Refused
 from vidops.gateway.outflow import ABORT
 from vidops.gateway.peer import tls_extension
 from vidops.gateway.reply import ALT_SVC
-from vidops.gateway.servers.exchange import Exchange
+from vidops.gateway.servers.exchange import Exchange, refused
 from vidops.gateway.servers.heads import INVALID, Head, Heads
 from vidops.gateway.servers.on_hypercorn import HypercornServer
 from vidops.resources.catalogue import Scope, ServerContext
@@ -85,6 +84,7 @@ class FrontConnection(asyncio.Protocol):
         self._ended = False
         self._lost = False
         self._writable: asyncio.Future[None] | None = None
+        self._corked = b""
         self._idle_since = 0.0
         self._idle: asyncio.TimerHandle | None = None
         self._hurry: asyncio.TimerHandle | None = None
@@ -167,8 +167,16 @@ class FrontConnection(asyncio.Protocol):
 
     # -- exchange.Carrier --------------------------------------------------------------------------------------
 
-    def put(self, data: bytes) -> None:
-        if not self._deaf and not self._transport.is_closing():
+    def put(self, data: bytes, *, cork: bool = False) -> None:
+        if self._deaf or self._transport.is_closing():
+            return
+        if cork:
+            self._corked = data
+            self._loop.call_soon(self._uncork)
+        elif self._corked:
+            corked, self._corked = self._corked, b""
+            self._transport.writelines((corked, data))
+        else:
             self._transport.write(data)
 
     def room(self) -> Awaitable[None] | None:
@@ -185,6 +193,7 @@ class FrontConnection(asyncio.Protocol):
         exchange.end()
         if exchange is not self._exchange or self._deaf:
             return
+        self._uncork()
         if not keep or not exchange.complete or self.ending or self._ended:
             self._close(linger=not exchange.complete)
             return
@@ -193,6 +202,12 @@ class FrontConnection(asyncio.Protocol):
         if self._buffer:
             self._advance()
         self.taken()
+
+    def _uncork(self) -> None:
+        """Write the head that waited for what comes behind it."""
+        corked, self._corked = self._corked, b""
+        if corked and not self._transport.is_closing():
+            self._transport.write(corked)
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -338,12 +353,7 @@ class FrontConnection(asyncio.Protocol):
             self._close()  # its answer is on its way, by hand: nothing goes in between, and nothing comes after
             return
         if self._exchange is None or not self._exchange.started:
-            body = json_bytes(problem(refusal.status, refusal.detail))
-            head = (
-                b"HTTP/1.1 %d \r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\ndate: %b\r\n\r\n"
-            )
-            self.put(head % (refusal.status, len(body), http_date()) + body)
+            self.put(refused(refusal))
         self._close(linger=True)
 
     def _too_slow(self) -> None:
@@ -367,6 +377,7 @@ class FrontConnection(asyncio.Protocol):
 
     def _close(self, *, linger: bool = False) -> None:
         """Nothing more is read, what is written goes out; who does not take it is dropped."""
+        self._uncork()
         held, self._held = self._held, False
         self._deaf = True
         self._buffer = b""
