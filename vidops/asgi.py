@@ -86,8 +86,11 @@ def direct_of(scope: Scope) -> Direct | None:
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first value of a request header (name in lower case)."""
-    value: bytes | None = next((v for n, v in scope["headers"] if n == name), None)
-    return value
+    found: bytes
+    for field, found in scope["headers"]:
+        if field == name:
+            return found
+    return None
 
 
 CLIENT_CERTIFICATE = "vidops.client_certificate"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
-
 
 def fault(head: bytes | bytearray, start: int = 0) -> str:
     """What is wrong with the lines of a head, or of its beginning; empty where nothing is.
@@ -13,7 +9,7 @@ def fault(head: bytes | bytearray, start: int = 0) -> str:
     `start`: what comes before was looked at. Lines end in CRLF and nothing else (RFC 9112, 2.2), and a value stands on
     one of them (5.2).
     """
-    if _BARE_LF.search(head, max(0, start - 1)):
+    if head.count(b"\n", start) != head.count(b"\r\n", max(0, start - 1)):
         return "a line of the head ends in a bare LF"
     begin = max(0, start - 2)
     if head.find(b"\r\n ", begin) >= 0 or head.find(b"\r\n\t", begin) >= 0:
