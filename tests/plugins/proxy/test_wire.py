@@ -186,3 +186,21 @@ async def test_nothing_else_is_raised(junk: list[bytes], data: bytes) -> None:
     made.connection_lost(None)
     with contextlib.suppress(Broken, Stale):
         await whole(made)
+
+
+async def test_what_does_not_come_in_time() -> None:
+    made, _ = connection()
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        await made.response(within=0.05)
+    loop.call_later(0.05, feed, made, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+    assert (await made.response(within=30)).status == 200
+    loop.call_later(0.05, feed, made, b"hi")
+    assert await made.read() == b"hi", "however long it takes"
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        await made.read(within=0.1)  # less than what the timer waits for that is already there
+    assert 0.05 < loop.time() - began < 5
+    loop.call_later(0.1, feed, made, b"ho")
+    assert await made.read(within=30) == b"ho"
+    assert await made.read(within=0.1) == b""

@@ -169,9 +169,15 @@ class Proxying:
                 break
             last = number == retry.attempts or not self.upstreams.more(scope, {*tried, upstream.index})
             try:
-                async with upstream.connection(repeatable=safe, fresh=fresh or stale) as connection:
+                connection = await upstream.take(repeatable=safe, fresh=fresh or stale)
+                try:
                     if await attempt(upstream, connection, last):
                         return
+                except BaseException:
+                    connection.close()
+                    raise
+                finally:
+                    upstream.give_back(connection)
                 failure = Failure(502, "UpstreamFailed", "the service behind this path failed")
             except Stale as error:
                 if safe and connection.used > 1 and not stale:

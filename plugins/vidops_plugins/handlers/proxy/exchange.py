@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from vidops.api import Message, Receive, Scope, Send, header
@@ -91,8 +90,9 @@ def hints_of(scope: Scope, send: Send) -> Hint | None:
 
 def takes_trailers(scope: Scope) -> bool:
     """Whether the client said that it reads them, over an HTTP that has a place for them."""
-    wanted = b"trailers" in [token.strip() for token in (header(scope, b"te") or b"").lower().split(b",")]
-    return wanted and "http.response.trailers" in (scope.get("extensions") or {})
+    if "http.response.trailers" not in (scope.get("extensions") or {}):
+        return False
+    return b"trailers" in [token.strip() for token in (header(scope, b"te") or b"").lower().split(b",")]
 
 
 class Exchange:
@@ -108,7 +108,10 @@ class Exchange:
     async def head(self, hint: Hint | None = None) -> Head:
         """The response's head; `hint` hears of early ones. Raises `Broken`, `Stale`, `Slow` and what sending does."""
         if self._body.empty:
-            return await self._in_time(self._connection.response(hint))
+            try:
+                return await self._connection.response(hint, within=self._first_byte)
+            except TimeoutError:
+                raise self._no_answer() from None
         self._sending = asyncio.create_task(self._body.send(self._connection, self._idle))
         answered = asyncio.ensure_future(self._connection.response(hint))
         try:
@@ -116,7 +119,11 @@ class Exchange:
             await asyncio.wait((answered, self._sending), return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 self._sending.result()
-            return await self._in_time(answered)
+            try:
+                async with asyncio.timeout(self._first_byte):
+                    return await answered
+            except TimeoutError:
+                raise self._no_answer() from None
         finally:
             if not answered.done():
                 answered.cancel()
@@ -136,8 +143,7 @@ class Exchange:
         chunk = b""
         while not done:
             try:
-                async with asyncio.timeout(self._idle):
-                    chunk = await self._connection.read()
+                chunk = await self._connection.read(within=self._idle)
             except TimeoutError:
                 raise Slow(f"its answer paused for more than {self._idle:g}s") from None
             done = self._connection.finished
@@ -160,9 +166,5 @@ class Exchange:
             # What the upstream waits for is the rest of this request: whatever came next would be taken for that.
             self._connection.close()
 
-    async def _in_time(self, response: Awaitable[Head]) -> Head:
-        try:
-            async with asyncio.timeout(self._first_byte):
-                return await response
-        except TimeoutError:
-            raise Slow(f"no answer within {self._first_byte:g}s") from None
+    def _no_answer(self) -> Slow:
+        return Slow(f"no answer within {self._first_byte:g}s")

@@ -36,6 +36,8 @@ FORWARDED = frozenset(
     )
 )
 """What only a proxy may say of a request: a client's word for it never goes on."""
+_OURS = FORWARDED | {b"host", b"via", b"expect", b"content-length"}
+"""What is said anew, if at all."""
 VIA = b"1.1 vidops"
 TRAILERS_WANTED: Fields = [(b"te", b"trailers"), (b"connection", b"te")]
 NEVER_TRAILERS = HOP_BY_HOP | {
@@ -63,13 +65,11 @@ def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     """Without what is meant for this hop: the known names, and those that `Connection` nominates. Names are in lower
     case. Lengths are not hop-by-hop, whatever a peer nominates: taking one away would move a message's end."""
     fields = list(fields)
-    nominated = {
-        token.strip().lower()
-        for name, value in fields
-        if name in (b"connection", b"proxy-connection")
-        for token in value.split(b",")
-    } - {b"content-length", b"host"}
-    return [(n, v) for n, v in fields if n not in HOP_BY_HOP and n not in nominated]
+    dropped = HOP_BY_HOP
+    if told := [value for name, value in fields if name in (b"connection", b"proxy-connection")]:
+        nominated = {token.strip().lower() for value in told for token in value.split(b",")}
+        dropped = HOP_BY_HOP | nominated - {b"content-length", b"host"}
+    return [field for field in fields if field[0] not in dropped]
 
 
 def announced(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -92,13 +92,17 @@ def request_fields(
     far as it can be trusted. `peer`: the trusted proxy that said so; None where the client itself is connected, and
     whatever it claims is dropped.
     """
-    kept = [(n, v) for n, v in end_to_end(fields) if n not in (b"expect", b"content-length")]
-    asked = next((v for n, v in kept if n == b"host"), b"")
-    chain = b", ".join(v for n, v in kept if n == b"x-forwarded-for") if peer is not None else b""
-    via = [v for n, v in kept if n == b"via"]
-    kept = [(n, v) for n, v in kept if n not in FORWARDED and n not in (b"host", b"via")]
-    source = client.encode("latin-1", "replace")
-    addresses = chain + b", " + (peer or "").encode("latin-1", "replace") if chain else source
+    kept: Fields = []
+    ours: dict[bytes, list[bytes]] = {}
+    for field in end_to_end(fields):
+        if field[0] in _OURS:
+            ours.setdefault(field[0], []).append(field[1])
+        else:
+            kept.append(field)
+    asked = ours.get(b"host", [b""])[0]
+    addresses, via = client.encode("latin-1", "replace"), ours.get(b"via", ())
+    if peer is not None and (chain := b", ".join(ours.get(b"x-forwarded-for", ()))):
+        addresses = chain + b", " + peer.encode("latin-1", "replace")
     return [
         (b"host", asked if host is None else host),
         *kept,
@@ -111,7 +115,7 @@ def request_fields(
 
 def request_head(method: str, target: bytes, fields: Fields) -> bytes:
     """The bytes of a request's head. Raises `ValueError` for what would be two."""
-    lines = [method.encode("ascii") + b" " + target + b" HTTP/1.1", *(n + b": " + v for n, v in fields)]
+    lines = [method.encode("ascii") + b" " + target + b" HTTP/1.1", *map(b": ".join, fields)]
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(fields) or head.count(b"\r") != len(fields) or b"\0" in head:
         raise ValueError("a field holds a line break")

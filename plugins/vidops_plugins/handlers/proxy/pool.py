@@ -58,8 +58,11 @@ class Pool:
         Raises `Unreachable`, `Full`.
         """
         try:
-            async with asyncio.timeout(self._wait_timeout):
-                await self._room.acquire()
+            if not self._room.locked():
+                await self._room.acquire()  # which waits for nothing
+            else:
+                async with asyncio.timeout(self._wait_timeout):
+                    await self._room.acquire()
         except TimeoutError:
             raise Full(f"no connection to {self._target.url} became free within {self._wait_timeout:g}s") from None
         try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from vidops.api import GatewayContext, PermanentError, Scope
@@ -31,23 +30,23 @@ class Upstream:
     failing: frozenset[int]
     """Statuses that count as failures."""
 
-    @contextlib.asynccontextmanager
-    async def connection(self, *, repeatable: bool, fresh: bool) -> AsyncIterator[Connection]:
-        """One for one try. Raises what `Pool.acquire` raises."""
+    async def take(self, *, repeatable: bool, fresh: bool) -> Connection:
+        """One for one try, to `give_back`. Raises what `Pool.acquire` raises."""
         self.state.breaker.began()
         self.state.active += 1
         try:
-            connection = await self.pool.acquire(repeatable=repeatable, fresh=fresh)
-            try:
-                yield connection
-            except BaseException:
-                connection.close()
-                raise
-            finally:
-                self.pool.release(connection)
-        finally:
-            self.state.active -= 1
-            self.state.breaker.gave_up()
+            return await self.pool.acquire(repeatable=repeatable, fresh=fresh)
+        except BaseException:
+            self._tried()
+            raise
+
+    def give_back(self, connection: Connection) -> None:
+        self.pool.release(connection)
+        self._tried()
+
+    def _tried(self) -> None:
+        self.state.active -= 1
+        self.state.breaker.gave_up()
 
     def judge(self, status: int) -> None:
         """An answer came."""
@@ -98,8 +97,10 @@ class Upstreams:
 
     def more(self, scope: Scope, tried: Collection[int]) -> bool:
         """Whether another try would find somebody."""
+        if len(self.all) == 1:
+            return True
         now = _now()
-        return len(self.all) == 1 or any(u.index not in tried and u.state.available(now) for u in self.all)
+        return any(u.index not in tried and u.state.available(now) for u in self.all)
 
     async def start(self) -> None:
         if self.options.health is not None:

@@ -23,6 +23,7 @@ HEAD_LIMIT = 64 * 1024
 MOST_FIELDS = 200
 MOST_INTERIM = 10
 EARLY_HINTS = 103
+NEVER = float("inf")
 HIGH, LOW = 64 * 1024, 16 * 1024
 """Bytes of a body that wait for the client: above the first nothing more is read, below the second it goes on."""
 _BUFFER = memoryview(bytearray(256 * 1024))
@@ -59,15 +60,22 @@ class Connection(asyncio.BufferedProtocol):
         self.used = 0
         self.idle_since = 0.0
         self.ended = False
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = NEVER
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused_reading = False
         self._busy = False
         self._raw = False
+        self._at_end = False
         self._reset(bodiless=False)
 
     def _reset(self, *, bodiless: bool) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        if not self._at_end:
+            # What it has not read to its end, it would go on with.
+            self._parser = httptools.HttpResponseParser(self)
+        self._at_end = False
         self._bodiless = bodiless
         self._head: Head | None = None
         self._fields: list[tuple[bytes, bytes]] = []
@@ -106,8 +114,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._writable is not None and not self.ended:
             await asyncio.shield(self._writable)
 
-    async def response(self, hint: Hint | None = None) -> Head:
-        """The final head; `hint` hears of early ones. Raises `Broken`, or `Stale`."""
+    async def response(self, hint: Hint | None = None, *, within: float = NEVER) -> Head:
+        """The final head; `hint` hears of early ones. Raises `Broken`, `Stale`, or `TimeoutError` where it is not there
+        `within` so many seconds."""
+        due = self._loop.time() + within
         while True:
             while self._hints:
                 links = self._hints.pop(0)
@@ -117,16 +127,16 @@ class Connection(asyncio.BufferedProtocol):
                 return self._head
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._wait(due)
 
-    async def read(self) -> bytes:
-        """The next part of the body; nothing at its end. Raises `Broken` where it is cut off."""
+    async def read(self, *, within: float = NEVER) -> bytes:
+        """The next part of the body; nothing at its end. Raises `Broken` where it is cut off, or `TimeoutError`."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
             if self._complete:
                 return b""
-            await self._wait()
+            await self._wait(self._loop.time() + within)
         chunk = self._chunks.popleft()
         self._size -= len(chunk)
         now = time.monotonic()
@@ -210,6 +220,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
+        if self._timer is not None:
+            self._timer.cancel()
         self.resume_writing()
         if self._raw or (self._head is not None and not self._complete and not self._framed):
             self._complete = True
@@ -249,10 +261,13 @@ class Connection(asyncio.BufferedProtocol):
                 self._hints.append(links)
             self._fields, self._head_bytes = [], 0
             return
-        codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
+        names = [name for name, _ in self._fields]
+        codings: list[bytes] = []
+        if b"transfer-encoding" in names:
+            codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
         if codings and codings != [b"chunked"]:
             raise Broken("a transfer coding other than chunked")
-        self._framed = bool(codings) or any(name == b"content-length" for name, _ in self._fields)
+        self._framed = bool(codings) or b"content-length" in names
         self._keep = self._parser.should_keep_alive()
         self._announced = announced(self._fields) if codings else frozenset()
         self._head = Head(status, self._fields)
@@ -268,7 +283,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         if self._head is not None:
-            self._complete = self._head.status != 101
+            self._complete = self._at_end = self._head.status != 101
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -295,6 +310,25 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+    async def _wait(self, due: float) -> None:
+        """Until something comes. One timer sees to however many waits there are: most of them are short, and a timer
+        for each would cost more than they do."""
+        self._waiter = self._loop.create_future()
+        self._due = due
+        if due != NEVER and (self._timer is None or self._timer.when() > due):
+            self._look_at(due)
         await self._waiter
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done() or self._due == NEVER:
+            return
+        if self._loop.time() >= self._due:
+            self._waiter.set_exception(TimeoutError())
+        else:
+            self._look_at(self._due)
