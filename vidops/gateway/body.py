@@ -35,7 +35,7 @@ class Body:
         self.received = 0
         self._receive = receive
         self._waited = 0.0
-        self._length = _content_length(scope)
+        self._length = None if self.complete else _content_length(scope)
 
     async def __call__(self) -> Message:
         """ASGI's `receive`."""

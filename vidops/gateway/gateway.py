@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hypercorn.asyncio.worker_context import WorkerContext
 
@@ -220,9 +220,9 @@ class Gateway:
             self._servers[key] = build_server(self._services.catalogue, wanted.server, context)
         return self._servers[key]
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         assert self._dispatcher is not None
-        await self._dispatcher(scope, receive, send)
+        return self._dispatcher(scope, receive, send)
 
 
 def final_drain(spec: GatewaySpec) -> float:

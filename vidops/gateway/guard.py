@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from vidops.resources.catalogue import Scope
@@ -38,8 +38,7 @@ class Refused(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What remains: the decoded path, its raw form, and the headers that are passed on."""
 
     path: str
@@ -53,24 +52,24 @@ def check(scope: Scope) -> Request:
     headers: list[tuple[bytes, bytes]] = list(scope["headers"])
     if len(headers) > MAX_HEADERS:
         raise Refused(431, f"more than {MAX_HEADERS} header fields")
-    host = _host(headers)
-    _framing(headers, version)
+    names = [name for name, _ in headers]
+    host = _host(headers, names)
+    _framing(headers, names, version)
     raw = _origin_form(scope["raw_path"], host)
-    return Request(decode_path(raw), raw, [(n, v) for n, v in headers if b"_" not in n])
+    return Request(decode_path(raw), raw, [field for field in headers if b"_" not in field[0]])
 
 
-def _host(headers: Headers) -> bytes:
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1:
+def _host(headers: Headers, names: Sequence[bytes]) -> bytes:
+    if names.count(b"host") != 1:
         raise Refused(400, "exactly one Host header is needed")
-    found = _HOST.fullmatch(hosts[0])
+    host = headers[names.index(b"host")][1]
+    found = _HOST.fullmatch(host)
     if not found or int(found.group(1) or 0) > 65535:
         raise Refused(400, "the Host header is not a host")
-    return hosts[0]
+    return host
 
 
-def _framing(headers: Headers, version: str) -> None:
-    names = [name for name, _ in headers]
+def _framing(headers: Headers, names: Sequence[bytes], version: str) -> None:
     encoded = b"transfer-encoding" in names
     if encoded and b"content-length" in names:
         raise Refused(400, "Content-Length and Transfer-Encoding exclude each other")
@@ -78,7 +77,7 @@ def _framing(headers: Headers, version: str) -> None:
         raise Refused(400, "HTTP/1.0 has no Transfer-Encoding")
     if names.count(b"content-length") > 1:
         raise Refused(400, "more than one Content-Length")
-    if any(b"h2c" in value.lower() for name, value in headers if name == b"upgrade"):
+    if b"upgrade" in names and any(b"h2c" in value.lower() for name, value in headers if name == b"upgrade"):
         raise Refused(400, "no upgrade to h2c here")
 
 
@@ -100,14 +99,15 @@ def decode_path(raw: bytes) -> str:
     """A raw path, decoded once. Raises `Refused` where it could be read in two ways."""
     if not _TARGET.fullmatch(raw):
         raise Refused(400, "the path holds characters that no path may hold")
-    if _FORBIDDEN_CODES.search(raw):
+    coded = b"%" in raw
+    if coded and _FORBIDDEN_CODES.search(raw):
         raise Refused(400, "the path holds an encoded separator or control character")
     try:
-        path = unquote_to_bytes(raw).decode()
+        path = (unquote_to_bytes(raw) if coded else raw).decode()
     except UnicodeDecodeError:
         raise Refused(400, "the path is not UTF-8") from None
     segments = path.split("/")
-    if any(segment in (".", "..") for segment in segments):
+    if "." in segments or ".." in segments:
         raise Refused(400, "the path holds a dot segment")
     if "" in segments[1:-1]:
         raise Refused(400, "the path holds an empty segment")

@@ -31,19 +31,18 @@ class Outflow:
         self._send = send
         self._write: Callable[[Message], Awaitable[None] | None] | None = getattr(send, "write", None)
 
-    async def __call__(self, message: Message) -> None:
-        """ASGI's `send`. What is given out is taken when about as much that went before is read."""
-        if self._abort is None:
-            await self._send(message)
-            return
-        waiting: Awaitable[None] | None
-        if self._write is None:
-            waiting = self._send(message)
-        elif (waiting := self._write(message)) is None:
-            return
+    def write(self, message: Message) -> Awaitable[None] | None:
+        """Send; returns what is to be awaited, if anything. What is given out is taken when about as much that went
+        before is read."""
+        waiting = self._send(message) if self._write is None else self._write(message)
+        if waiting is None or self._abort is None:
+            return waiting
+        return self._in_time(waiting, GRACE + len(message.get("body", b"")) / RATE, self._abort)
+
+    async def _in_time(self, waiting: Awaitable[None], seconds: float, abort: Callable[[], None]) -> None:
         try:
-            async with asyncio.timeout(GRACE + len(message.get("body", b"")) / RATE):
+            async with asyncio.timeout(seconds):
                 await waiting
         except TimeoutError:
-            self._abort()
+            abort()
             raise Refused(408, "the answer was read too slowly") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from vidops.asgi import DIRECT
 from vidops.gateway.body import Body
 from vidops.gateway.dates import http_date
@@ -25,7 +27,7 @@ class Reply:
         """Set to end an HTTP/1 connection with this answer."""
         self.direct: TransportStream | None = (scope.get("extensions") or {}).get(DIRECT)
         self._all = send
-        self._watched = Outflow(scope, send) if body is not None else send
+        self._watched = Outflow(scope, send).write if body is not None else send
         self._body = body
         self._alt_svc: bytes | None = scope.get(ALT_SVC)
         self._http1 = scope.get("http_version") in ("1.0", "1.1")
@@ -33,25 +35,29 @@ class Reply:
     async def __call__(self, message: Message) -> None:
         """ASGI's `send`."""
         kind = message["type"]
+        waiting: Awaitable[None] | None
         if kind in ("http.response.start", "websocket.http.response.start"):
-            await self._start(message)
+            waiting = self._start(message)
         elif kind == "http.response.body":
-            await self._part(message)
+            waiting = self._part(message)
         else:
             if kind == "websocket.accept":
                 self.started = self.long = True
                 self.status = 101
-            await self._send(message)
+            waiting = self._send(message)
+        if waiting is not None:
+            await waiting
 
     def unclaim(self) -> None:
         """What is sent from now on is an ordinary answer."""
         if self.direct is not None and not self.direct.opened:
             self.direct = None
 
-    async def _send(self, message: Message) -> None:
-        await (self._all if self.long else self._watched)(message)
+    def _send(self, message: Message) -> Awaitable[None] | None:
+        """Returns what is to be awaited, if anything; so do those below."""
+        return (self._all if self.long else self._watched)(message)
 
-    async def _start(self, message: Message) -> None:
+    def _start(self, message: Message) -> Awaitable[None] | None:
         self.started = True
         self.status = int(message["status"])
         headers = list(message.get("headers", ()))
@@ -66,21 +72,26 @@ class Reply:
         self.long = kind.startswith(_LONG)
         if self.direct is not None and self.direct.claimed:
             self.direct.open(message)
-            return
+            return None
         if self.closing and self._http1:
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        await self._send(message)
+        return self._send(message)
 
-    async def _part(self, message: Message) -> None:
+    def _part(self, message: Message) -> Awaitable[None] | None:
         if self.direct is not None and self.direct.opened:
             # Some middleware answered in the place of the handler that claimed the transport.
             self.direct.write(message.get("body", b""))
-            return
-        early = self._body is not None and not self._body.complete and not self._body.gone
-        if early and not message.get("more_body", False) and self._body is not None:
-            # The whole answer first, then the rest of the request, then the end: a client that is still sending
-            # would otherwise meet a reset, and never read why.
-            await self._send({**message, "more_body": True})
-            await self._body.drain()
-            message = {"type": "http.response.body", "body": b"", "more_body": False}
-        await self._send(message)
+            return None
+        body = self._body
+        if body is not None and not body.complete and not body.gone and not message.get("more_body", False):
+            return self._early(message, body)
+        return self._send(message)
+
+    async def _early(self, message: Message, body: Body) -> None:
+        """The whole answer first, then the rest of the request, then the end: a client that is still sending would
+        otherwise meet a reset, and never read why."""
+        if (waiting := self._send({**message, "more_body": True})) is not None:
+            await waiting
+        await body.drain()
+        if (waiting := self._send({"type": "http.response.body", "body": b"", "more_body": False})) is not None:
+            await waiting

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from vidops.errors import PermanentError
 
@@ -62,8 +62,7 @@ class Pattern:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Generic[T]):
+class Match(NamedTuple, Generic[T]):
     """What was found: a target with the rest of the path, or the methods that the path allows (none: no such path)."""
 
     target: T | None
