@@ -310,14 +310,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self, due: float) -> None:
-        """Until something comes. One timer sees to however many waits there are: most of them are short, and a timer
-        for each would cost more than they do."""
+    def _wait(self, due: float) -> asyncio.Future[None]:
+        """Await it until something comes. One timer sees to however many waits there are: most of them are short, and a
+        timer for each would cost more than they do."""
         self._waiter = self._loop.create_future()
         self._due = due
         if due != NEVER and (self._timer is None or self._timer.when() > due):
             self._look_at(due)
-        await self._waiter
+        return self._waiter
 
     def _look_at(self, due: float) -> None:
         if self._timer is not None:
