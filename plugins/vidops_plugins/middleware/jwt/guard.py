@@ -21,6 +21,7 @@ from vidops_plugins.middleware.jwt.verify import (
     parse,
     scopes_of,
     user_of_claims,
+    valid_during,
 )
 
 MAX_KNOWN = 4096
@@ -29,9 +30,13 @@ MAX_KNOWN = 4096
 
 @dataclass(frozen=True, slots=True)
 class Known:
+    """`since`, `until`: when its times let it pass."""
+
     user: User
     scopes: frozenset[str]
     keys: Keys
+    since: float
+    until: float
 
 
 class Verifier:
@@ -56,7 +61,8 @@ class Verifier:
                 self._known.popitem(last=False)
         else:
             self._known.move_to_end(digest)
-            check_claims(known.user.claims, self._options, self._now())
+            if not known.since <= (now := self._now()) < known.until:
+                check_claims(known.user.claims, self._options, now)  # which says what is wrong
         return known
 
     async def _verified(self, token: bytes, keys: Keys) -> Known:
@@ -70,7 +76,8 @@ class Verifier:
         if key is None:
             raise InvalidTokenError("by a key that the issuer does not have")
         check_signature(parsed, key)
-        return Known(user_of_claims(parsed.claims, self._options, "jwt"), scopes_of(parsed.claims), keys)
+        user = user_of_claims(parsed.claims, self._options, "jwt")
+        return Known(user, scopes_of(parsed.claims), keys, *valid_during(parsed.claims, self._options))
 
 
 def build(options: Jwt, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:

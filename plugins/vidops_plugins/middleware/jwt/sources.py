@@ -16,10 +16,13 @@ class SeveralTokensError(Exception):
 
 def find_token(scope: Scope, places: Sequence[TokenPlace]) -> bytes | None:
     """The token of a request; None without any. Raises `SeveralTokensError` for different ones."""
-    found = {token for place in places for token in _in(scope, place)}
-    if len(found) > 1:
-        raise SeveralTokensError
-    return found.pop() if found else None
+    found: bytes | None = None
+    for place in places:
+        for token in _in(scope, place):
+            if found is not None and token != found:
+                raise SeveralTokensError
+            found = token
+    return found
 
 
 def _in(scope: Scope, place: TokenPlace) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,16 @@ def check_claims(claims: Mapping[str, Any], options: Jwt, now: float) -> None:
             raise InvalidTokenError("lacks a claim that is required")
     if not is_name(claim(claims, options.name)):
         raise InvalidTokenError("names nobody")
+
+
+def valid_during(claims: Mapping[str, Any], options: Jwt) -> tuple[float, float]:
+    """From when on, and until when, the times of claims that were found good let them pass."""
+    expires, begins, made = (_time(claims, name) for name in ("exp", "nbf", "iat"))
+    ends = [] if expires is None else [expires]
+    if made is not None and options.max_age is not None:
+        ends.append(made + options.max_age)
+    starts = [one - options.leeway for one in (begins, made) if one is not None]
+    return max(starts, default=-math.inf), min(ends, default=-math.inf) + options.leeway
 
 
 def is_name(value: Any) -> bool:
