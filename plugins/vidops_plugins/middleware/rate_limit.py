@@ -12,8 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -76,8 +77,7 @@ class RateLimit(Options):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`after`: seconds until another request is let through; `reset`: until all of them are."""
 
     limited: bool
@@ -156,6 +156,7 @@ def key_of(by: str) -> Callable[[Scope], str]:
     return kinds.get(by, of_header)
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """What one client has: an address, of IPv6 its /64."""
     try:
@@ -173,27 +174,28 @@ class Unavailable(Exception):
     """Redis does not answer."""
 
 
-def _throttle(options: RateLimit, store: Any) -> Ask:
-    from throttled import rate_limiter
-    from throttled.asyncio import Throttled
+def _quota(options: RateLimit) -> Any:
+    from throttled.rate_limiter import per_duration
 
-    quota = rate_limiter.per_duration(
-        timedelta(seconds=options.per), options.limit, burst=options.burst or options.limit
-    )
-    throttled = Throttled(using="gcra", quota=quota, store=store)
+    return per_duration(timedelta(seconds=options.per), options.limit, burst=options.burst or options.limit)
 
-    async def ask(key: str) -> Verdict:
-        found = await throttled.limit(key)
-        return Verdict(bool(found.limited), found.state.remaining, found.state.reset_after, found.state.retry_after)
 
-    return ask
+def _verdict(found: Any) -> Verdict:
+    state = found.state
+    return Verdict(bool(found.limited), state.remaining, state.reset_after, state.retry_after)
 
 
 def in_memory(options: RateLimit) -> Ask:
-    """Counts in this process."""
-    from throttled.asyncio import MemoryStore
+    """Counts in this process: nothing waits, so the part of the library without coroutines is the one to ask."""
+    from throttled import MemoryStore, RateLimiterRegistry
 
-    return _throttle(options, MemoryStore(options={"MAX_SIZE": options.keys}))
+    store = MemoryStore(options={"MAX_SIZE": options.keys})
+    limiter = RateLimiterRegistry.get("gcra")(_quota(options), store)
+
+    async def ask(key: str) -> Verdict:
+        return _verdict(limiter.limit(key))
+
+    return ask
 
 
 @dataclass
@@ -203,14 +205,13 @@ class Shared:
     options: RateLimit
     context: GatewayContext
     _away_until: float = field(default=0.0, init=False)
-    _ask: Ask = field(init=False)
 
     def __post_init__(self) -> None:
         redis = self.options.redis
         assert redis is not None
         try:
             import redis as client
-            from throttled.asyncio import RedisStore
+            from throttled.asyncio import RateLimiterRegistry, RedisStore
             from throttled.exceptions import BaseThrottledError
         except ImportError:
             raise PermanentError(
@@ -219,7 +220,8 @@ class Shared:
         self._errors: tuple[type[Exception], ...] = (client.RedisError, BaseThrottledError, OSError, TimeoutError)
         password = self.context.secret(redis.password) if redis.password is not None else None
         pool = {"password": password, "socket_timeout": redis.timeout, "socket_connect_timeout": redis.timeout}
-        self._ask = _throttle(self.options, RedisStore(server=redis.url, options={"CONNECTION_POOL_KWARGS": pool}))
+        store = RedisStore(server=redis.url, options={"CONNECTION_POOL_KWARGS": pool})
+        self._limiter: Any = RateLimiterRegistry.get("gcra")(_quota(self.options), store)
 
     async def ask(self, key: str) -> Verdict:
         """Raises `Unavailable`."""
@@ -229,7 +231,7 @@ class Shared:
             raise Unavailable
         try:
             async with asyncio.timeout(redis.timeout):
-                return await self._ask(key)
+                return _verdict(await self._limiter.limit(key))
         except self._errors as error:
             self._away_until = now + OUTAGE_PAUSE
             record = {"level": "warning", "event": "redis_down", "route": self.context.route}
