@@ -104,10 +104,10 @@ class _Count:
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        if kind.endswith("response.start"):
-            self.status = int(message["status"])
-        elif kind.endswith("response.body"):
+        if kind in ("http.response.body", "websocket.http.response.body"):
             self.bytes += len(message.get("body", b""))
+        elif kind in ("http.response.start", "websocket.http.response.start"):
+            self.status = int(message["status"])
         elif kind == "websocket.accept":
             self.status = 101
         elif kind == "websocket.send":
@@ -147,6 +147,8 @@ def _text(value: bytes) -> str:
 
 def redacted(query: str, words: tuple[str, ...] = _SECRET_WORDS) -> str:
     """The query with the values of secret-looking fields replaced."""
+    if not query:
+        return query
 
     def field(match: re.Match[str]) -> str:
         name = match.group(1)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, direct_of
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """Others are counted as OTHER: a client may invent as many as it likes."""
@@ -19,6 +23,7 @@ class CountRequests(Options):
 def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     metrics, route = context.metrics, context.route
     running, seconds, sent = metrics.running.labels(route), metrics.seconds.labels(route), metrics.sent.labels(route)
+    answers: dict[tuple[str, int], Counter] = {}
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,9 +36,9 @@ def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp]
                     size += len(message.get("body", b""))
                 elif kind.endswith("response.start"):
                     status = int(message["status"])
-                    long = long or any(
-                        n.lower() == b"content-type" and v.startswith(_STREAMS) for n, v in message.get("headers", ())
-                    )
+                    for name, value in message.get("headers", ()):
+                        if value.startswith(_STREAMS) and name.lower() == b"content-type":
+                            long = True
                 elif kind == "websocket.accept":
                     status = 101
                 await send(message)
@@ -54,7 +59,12 @@ def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp]
                 method = scope.get("method", "WEBSOCKET")
                 known = method if method in METHODS or method == "WEBSOCKET" else "OTHER"
                 # 499, as nginx says it: the client left before there was an answer.
-                metrics.requests.labels(route, known, status or 499).inc()
+                # The library looks labels up under a lock, as text.
+                answered = (known, status or 499)
+                counter = answers.get(answered)
+                if counter is None:
+                    counter = answers[answered] = metrics.requests.labels(route, *answered)
+                counter.inc()
 
         return counted
 

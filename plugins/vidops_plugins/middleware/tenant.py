@@ -85,8 +85,9 @@ def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp],
                 return
             # Noted in the scope that came from outside, too: an access log may stand before this.
             scope[TENANT] = tenant
-            kept = [(n, v) for n, v in scope["headers"] if n not in headers]
-            await app({**scope, "headers": kept}, receive, send)
+            if headers:
+                scope = {**scope, "headers": [field for field in scope["headers"] if field[0] not in headers]}
+            await app(scope, receive, send)
 
         return guarded
 
