@@ -50,6 +50,8 @@ PIECES = (
     b"hello",
     b"\t",
     b":",
+    b"=",
+    b'"',
     b"0\r\n\r\n",
     b"5\r\nhello\r\n",
 )
@@ -94,6 +96,7 @@ def test_what_is_taken_is_what_others_take(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"5 \r\n", b" 5\r\n", b"5 ;a\r\n", b"\r\n", b"+5\r\n", b"5_0\r\n", b"5;\x01\r\n", b"1" * 16 + b"\r\n", b"5\n",
+     b"5;\r\n", b"5;:\r\n", b"5;a b\r\n", b"5;a=\r\n", b'5;a="\r\n', b'5;a="x"y\r\n',
      b"1\r\nab", b"0\r\nX : a\r\n", b"0\r\n folded\r\n", b"5;" + b"a" * 5000, b"0\r\n" + b"x: y\r\n" * 101],
 )  # fmt: skip
 def test_what_could_be_read_otherwise_is_refused(data: bytes) -> None:

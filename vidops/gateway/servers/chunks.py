@@ -17,8 +17,10 @@ MAX_EXTENSIONS = 16 * 1024
 """Bytes of all the extensions of one body: nobody reads them, and they are work."""
 MAX_TRAILERS = 16 * 1024
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:;%b(?:=(?:%b|%b))?)*)" % (_TOKEN, _TOKEN, _QUOTED))
+_TRAILER = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN)
 
 
 class Chunks:
@@ -78,7 +80,7 @@ class Chunks:
         found = _SIZE.fullmatch(line, 0, len(line) - 2)
         if found is None:
             raise Refused(400, "a chunk has no size")
-        self._extensions += len(found[2] or b"")
+        self._extensions += len(found[2])
         if self._extensions > MAX_EXTENSIONS:
             raise Refused(400, "the chunks have too many extensions")
         self._left = int(found[1], 16)
