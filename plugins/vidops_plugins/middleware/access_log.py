@@ -119,13 +119,13 @@ def _record(
     scope: Scope, count: _Count, *, seconds: float, end: str, route: str, words: tuple[str, ...]
 ) -> dict[str, Any]:
     direct = direct_of(scope)
-    client = scope.get("client")
+    client, query = scope.get("client"), scope["query_string"]
     record: dict[str, Any] = {
         "event": "request",
         "client": client[0] if client else "",
         "method": scope.get("method", "WEBSOCKET"),
         "path": _text(scope["raw_path"]),
-        "query": redacted(_text(scope["query_string"]), words),
+        "query": redacted(_text(query), words) if query else "",
         "route": route,
         "status": count.status,
         "bytes": count.bytes + (direct.sent if direct is not None else 0),
@@ -147,8 +147,6 @@ def _text(value: bytes) -> str:
 
 def redacted(query: str, words: tuple[str, ...] = _SECRET_WORDS) -> str:
     """The query with the values of secret-looking fields replaced."""
-    if not query:
-        return query
 
     def field(match: re.Match[str]) -> str:
         name = match.group(1)

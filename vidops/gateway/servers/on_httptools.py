@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, cast
 
@@ -259,8 +259,8 @@ class FrontConnection(asyncio.Protocol):
             return
         exchange = self._exchange = Exchange(self, head)
         self._running.add(exchange)
-        work = self._server.context.app(self._scope(head, exchange), exchange.receive, exchange)
-        exchange.task = self._loop.create_task(cast(Coroutine[Any, Any, None], work))
+        work: Any = self._server.context.app(self._scope(head, exchange), exchange.receive, exchange)
+        exchange.task = self._loop.create_task(work)
         exchange.task.add_done_callback(partial(self._over, exchange))
         if not exchange.complete:
             if head.expects and not self._buffer:
@@ -300,12 +300,12 @@ class FrontConnection(asyncio.Protocol):
             "state": {},
             "extensions": extensions,
             ABORT: self.abort,
-            ALT_SVC: self._ways(),
+            ALT_SVC: None if self._tls is None else self._ways(),
         }
 
     def _ways(self) -> bytes | None:
         """What an answer says of HTTP/3, if there is any now."""
-        if self._tls is None or self._address is None or self._address[1] is None:
+        if self._address is None or self._address[1] is None:
             return None
         return self._server.context.alt_svc(self._address[1])
 

@@ -57,10 +57,7 @@ def build(options: Proxy, context: GatewayContext) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if scope["type"] == "websocket":
-                await proxying.websocket(scope, receive, send)
-            else:
-                await proxying.http(scope, receive, send)
+            await (proxying.websocket if scope["type"] == "websocket" else proxying.http)(scope, receive, send)
         except ClientLeft:
             return
         except Failure as failure:
@@ -160,7 +157,7 @@ class Proxying:
         """Until a try has answered. `safe`: the request may be sent a second time. Where there was no connection,
         nothing of it was sent."""
         retry, tried = self.options.retry, set[int]()
-        failure = Failure(503, "NoUpstream", "no service behind this path is well: try again later")
+        failure: Failure | None = None
         stale = False
         number = 1
         while number <= retry.attempts:
@@ -199,7 +196,7 @@ class Proxying:
             number += 1
             if number <= retry.attempts and not last:
                 await asyncio.sleep(retry.pause * 2 ** (number - 2))
-        raise failure
+        raise failure or Failure(503, "NoUpstream", "no service behind this path is well: try again later")
 
     async def _refusal(self, exchange: Exchange, head: Head, send: Send) -> None:
         """A handshake that was answered with an ordinary response: that is the client's answer, too."""

@@ -104,6 +104,7 @@ class Exchange:
         self._first_byte = first_byte
         self._idle = idle
         self._sending: asyncio.Task[None] | None = None
+        """Of the request's body, where there is one."""
 
     async def head(self, hint: Hint | None = None) -> Head:
         """The response's head; `hint` hears of early ones. Raises `Broken`, `Stale`, `Slow` and what sending does."""
@@ -149,8 +150,9 @@ class Exchange:
             done = self._connection.finished
             if not done:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        # Whatever of the request is still to come is the gateway's to deal with.
-        await self.close()
+        if self._sending is not None:
+            # Whatever of the request is still to come is the gateway's to deal with.
+            await self.close()
         await send({"type": "http.response.body", "body": chunk})
         if names:
             await send({"type": "http.response.trailers", "headers": self._connection.trailers})
