@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -61,6 +62,29 @@ def test_each_record_is_a_line_with_its_time(pipes: list[Pipe]) -> None:
     assert before - 1 <= first["time"] <= time.time() + 1
     assert first["text"].startswith('line\nbreak "quoted"')
     assert second["time"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("plain \x7f", "plain \x7f"),
+        ("\x9b31m \u202e é", "\x9b31m \u202e é"),
+        ("half \udcff", "half \udcff"),
+        (1 << 70, 1 << 70),
+        ({1: "one"}, {"1": "one"}),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 00:00:00+00:00"),
+        (Pipe, str(Pipe)),
+    ],
+)
+def test_a_line_is_ascii_whatever_is_in_it(pipes: list[Pipe], value: Any, read: Any) -> None:
+    """What stands in a request must not move the cursor of whoever reads the log."""
+    pipe = pipes[0]
+    pipe.log({"value": value})
+    pipe.log.close()
+    text = os.read(pipe.read, 10_000)
+    assert text.isascii()
+    assert text.count(b"\n") == 1
+    assert json.loads(text)["value"] == read
 
 
 def test_a_reader_that_stalls_holds_up_nobody_and_learns_what_it_missed(pipes: list[Pipe]) -> None:

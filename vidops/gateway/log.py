@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 MAX_QUEUED = 20_000
 """Lines; what comes on top is counted and dropped."""
 _BATCH = 256
 _GATHER = 0.01
 """Seconds that lines are gathered for before they are written: waking the thread costs more than the line does."""
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_LIKE_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLog:
@@ -35,8 +37,7 @@ class JsonLog:
         if len(self._lines) >= MAX_QUEUED:
             self._dropped += 1
             return
-        line = _encode({"time": round(time.time(), 6), **record})
-        self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._lines.append(_line({"time": round(time.time(), 6), **record}))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -86,6 +87,19 @@ class SplitLog:
     def close(self) -> None:
         self._requests.close()
         self._events.close()
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    """By orjson, which takes a tenth of the time. What it does not take (half of a surrogate pair, numbers of more than
+    64 bits) json does, and what is not ASCII, to write it in escapes: a client's bytes are none of a terminal's
+    business."""
+    try:
+        line = orjson.dumps(record, str, _LIKE_JSON)
+        if line.isascii():
+            return line
+    except orjson.JSONEncodeError:
+        pass
+    return json.dumps(record, separators=(",", ":"), default=str).encode() + b"\n"
 
 
 class JsonHandler(logging.Handler):
