@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 
 from vidops_plugins.handlers.proxy.targets import Target
@@ -76,7 +77,7 @@ class Pool:
         connection.over()
         self._room.release()
         if connection.reusable and len(self._idle) < self._most_idle:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = time.monotonic()
             self._idle.append(connection)
             if self._sweeper is None:
                 self._sweep_later()
@@ -110,7 +111,7 @@ class Pool:
             raise Unreachable(f"{target.url}: {error}") from None
 
     def _kept(self, repeatable: bool) -> Connection | None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and (repeatable or now - connection.idle_since < FRESH):
@@ -122,7 +123,7 @@ class Pool:
         self._sweeper = asyncio.get_running_loop().call_later(self._idle_timeout / 2, self._sweep)
 
     def _sweep(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._idle_timeout
+        oldest = time.monotonic() - self._idle_timeout
         while self._idle and (self._idle[0].idle_since < oldest or not self._idle[0].reusable):
             self._idle.popleft().close()
         self._sweeper = None

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from time import monotonic
 
 from vidops.api import GatewayContext, PermanentError, Scope
 from vidops_plugins.handlers.proxy import heads
@@ -15,10 +16,6 @@ from vidops_plugins.handlers.proxy.options import Health, Proxy, Tls
 from vidops_plugins.handlers.proxy.pool import Pool, Unreachable
 from vidops_plugins.handlers.proxy.targets import Target, parse_target
 from vidops_plugins.handlers.proxy.wire import Broken, Connection, Stale
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True)
@@ -56,7 +53,7 @@ class Upstream:
             self.state.breaker.succeeded()
 
     def failed(self) -> None:
-        self.state.breaker.failed(_now())
+        self.state.breaker.failed(monotonic())
 
 
 @dataclass(slots=True)
@@ -89,17 +86,17 @@ class Upstreams:
 
     def pick(self, scope: Scope, tried: Collection[int]) -> Upstream | None:
         client = (scope.get("client") or ("",))[0]
-        index = self._balancer.pick(_now(), client, tried)
+        index = self._balancer.pick(monotonic(), client, tried)
         if index is None and tried and len(self.all) == len(tried) == 1:
             # There is no other one: another try is with the same, unless it is to be left alone.
-            index = 0 if self.all[0].state.available(_now()) else None
+            index = 0 if self.all[0].state.available(monotonic()) else None
         return None if index is None else self.all[index]
 
     def more(self, scope: Scope, tried: Collection[int]) -> bool:
         """Whether another try would find somebody."""
         if len(self.all) == 1:
             return True
-        now = _now()
+        now = monotonic()
         return any(u.index not in tried and u.state.available(now) for u in self.all)
 
     async def start(self) -> None:
