@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import statistics
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ import uvloop
 
 from tests.bench.test_hub import cpu
 from tests.gateway.client import Client
+from tests.plugins.identity.tokens import AUDIENCE, ISSUER, claims, key, public, sign
 from vidops.testing import Host, free_port
 
 pytestmark = [pytest.mark.bench, pytest.mark.integration]
@@ -41,6 +45,14 @@ uvloop.run(main())
 """
 
 
+CHAIN = """
+  - access_log
+  - metrics
+  - {{type: rate_limit, limit: 1000000, per: 1s}}
+  - {{type: jwt, issuer: "{issuer}", audience: {audience}, keys: {{file: {keys}}}}}
+  - {{type: tenant, from: [{{claim: tid}}]}}
+"""
+"""What an API is likely to stand behind. Caddy's `reverse_proxy` beside it stands behind nothing."""
 TOLD = "{type: respond, body: '{\"ok\": true}', content_type: application/json}"
 
 
@@ -63,7 +75,11 @@ def peers(vidops_host: object, tmp_path: Path) -> Iterator[dict[str, tuple[int, 
     )
     words = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     caddy = subprocess.Popen(words, env={**os.environ, "GOMAXPROCS": "1"}, stderr=subprocess.DEVNULL)
-    text = "apiVersion: vidops/v1\ngateways:\n"
+    keys = tmp_path / "keys"
+    keys.write_text(json.dumps({"keys": [public(key("RSA"))]}))
+    text = "apiVersion: vidops/v1\ntenants:\n  directory: {type: static, tenants: {acme: {members: [ann]}}}\n"
+    text += "middleware:\n  guarded:" + indent(CHAIN.format(issuer=ISSUER, audience=AUDIENCE, keys=keys), "  ")
+    text += "gateways:\n"
     for name, port, server in (("main", ours, "hypercorn"), ("swift", swift, "httptools")):
         text += (
             f"  {name}:\n"
@@ -72,8 +88,9 @@ def peers(vidops_host: object, tmp_path: Path) -> Iterator[dict[str, tuple[int, 
             "    routes:\n"
             f"      - {{path: /files/**, handler: {{type: static, root: {files}}}}}\n"
             f"      - {{path: /told, handler: {TOLD}}}\n"
-            f'      - {{path: /**, handler: {{type: proxy, upstreams: ["http://127.0.0.1:{upstream}"]}}}}\n'
         )
+        behind = f'handler: {{type: proxy, upstreams: ["http://127.0.0.1:{upstream}"]}}'
+        text += f"      - {{path: /guarded/**, chain: [guarded], {behind}}}\n      - {{path: /**, {behind}}}\n"
     host: Host = vidops_host(text)  # type: ignore[operator]
     host.healthy()
     try:
@@ -132,7 +149,8 @@ class Asker(asyncio.Protocol):
     """Asks for something small again and again, `depth` requests ahead, at as little cost as Python can."""
 
     def __init__(self, path: str, count: int, depth: int) -> None:
-        self.request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        more = f"Authorization: Bearer {token()}\r\n" if path.startswith("/guarded") else ""
+        self.request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
         self.left, self.depth, self.waiting = count, depth, 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -160,6 +178,11 @@ class Asker(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("it was closed"))
 
 
+@cache
+def token() -> str:
+    return sign(claims(roles=["viewer"], scope="a b c", email="ann@example.com", tid="acme"), "RS256", kid="k1")
+
+
 async def small(port: int, path: str, count: int, connections: int, depth: int) -> float:
     """Requests a second."""
     loop = asyncio.get_running_loop()
@@ -172,9 +195,10 @@ async def small(port: int, path: str, count: int, connections: int, depth: int) 
     return count / (time.monotonic() - began)
 
 
-@pytest.mark.parametrize(("path", "depth"), [("/told", 1), ("/told", 16), ("/small", 1)])
+@pytest.mark.parametrize(("path", "depth"), [("/told", 1), ("/told", 16), ("/small", 1), ("/guarded/small", 1)])
 def test_small_answers(peers: dict[str, tuple[int, int]], path: str, depth: int) -> None:
-    """What a server itself takes for a small request: from the gateway's own answer, and from one behind a proxy."""
+    """What a server itself takes for a small request: for the gateway's own answer, and for one of another service,
+    with a chain before it and without."""
     count, rates, costs = 8000, {name: [] for name in peers}, {name: [] for name in peers}  # type: ignore[var-annotated]
     for _ in range(3):
         for name, (port, pid) in peers.items():
