@@ -237,6 +237,15 @@ async def test_a_short_head_that_stands_for_a_long_one(client: H3Client) -> None
     assert await client.answer(stream) == (431, b"")
 
 
+async def test_no_table_is_kept_for_answers(client: H3Client) -> None:
+    """However large a one the client would keep: each entry would be told on a stream of its own."""
+    assert client.http._max_table_capacity > 0
+    for _ in range(5):
+        assert await client.get("/hi") == (200, b"hi")
+    assert client.http._peer_encoder_stream_id is not None
+    assert client.http._encoder_bytes_received == 0
+
+
 async def test_datagrams_that_mean_nothing(world: World, certificate: Pair, client: H3Client) -> None:
     """Noise, noise that looks like QUIC, and packets of a real connection with bytes exchanged."""
     dice = random.Random(7)

@@ -122,8 +122,8 @@ class BoundedQuic(QuicConnection):
 
 
 class BoundedHttp(H3Connection):
-    """aioquic's, without a table that fields of other requests would be looked up in: a short head stays a short one,
-    and no request waits for another's."""
+    """aioquic's, without tables that fields of other messages would be looked up in: a short head stays a short one, no
+    request waits for another's, and nothing is kept here to make answers shorter, whatever size a client offers."""
 
     def __init__(self, quic: BoundedQuic) -> None:
         super().__init__(quic)
@@ -136,6 +136,11 @@ class BoundedHttp(H3Connection):
             Setting.MAX_FIELD_SECTION_SIZE: MAX_HEAD,
             Setting.ENABLE_CONNECT_PROTOCOL: 1,
         }
+
+    def _validate_settings(self, settings: dict[int, int]) -> None:
+        super()._validate_settings(settings)
+        # How large a table for our answers a client would keep; the encoder would hold as much, for as long.
+        settings.pop(Setting.QPACK_MAX_TABLE_CAPACITY, None)
 
     def forget(self, stream_id: int) -> None:
         """Its answer was broken off at QUIC's level, of which aioquic's HTTP/3 does not know."""
