@@ -46,9 +46,9 @@ class BadHashError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PasswordHash:
-    """`effort`: about how many milliseconds of a small machine's processor one look takes."""
+    """`sort`: its method and what makes it slow. Looks at hashes of one sort take equally long."""
 
-    effort: float
+    sort: str
     fits: Callable[[bytes], bool] = field(repr=False)
     """Whether a password is the one, in constant time. Some 100 ms of a processor: not for an event loop."""
 
@@ -63,7 +63,7 @@ class PasswordHash:
         )
 
 
-_Kind = tuple[float, Callable[[bytes], bool]]
+_Kind = tuple[str, Callable[[bytes], bool]]
 
 
 def _scrypt(found: re.Match[str]) -> _Kind:
@@ -76,7 +76,7 @@ def _scrypt(found: re.Match[str]) -> _Kind:
         made = hashlib.scrypt(password, salt=salt, n=1 << ln, r=r, p=p, dklen=len(digest), maxmem=2 * MAX_MEMORY)
         return hmac.compare_digest(made, digest)
 
-    return 100 * (r * p << ln) / (8 << 15), fits
+    return f"scrypt {ln} {r} {p}", fits
 
 
 def _pbkdf2(found: re.Match[str]) -> _Kind:
@@ -87,7 +87,7 @@ def _pbkdf2(found: re.Match[str]) -> _Kind:
     def fits(password: bytes) -> bool:
         return hmac.compare_digest(hashlib.pbkdf2_hmac(method, password, salt, rounds, len(digest)), digest)
 
-    return rounds / 3000, fits
+    return f"pbkdf2 {method} {rounds} {len(digest)}", fits
 
 
 def _bcrypt(found: re.Match[str]) -> _Kind:
@@ -103,7 +103,7 @@ def _bcrypt(found: re.Match[str]) -> _Kind:
         # Computed in any case: how long an answer takes says nothing of the name.
         return bcrypt.checkpw(password[:BCRYPT_LOOKS_AT], text) and len(password) <= BCRYPT_LOOKS_AT
 
-    return 250 * 2.0 ** (cost - 12), fits
+    return f"bcrypt {cost}", fits
 
 
 def _argon2id(found: re.Match[str]) -> _Kind:
@@ -123,7 +123,7 @@ def _argon2id(found: re.Match[str]) -> _Kind:
         except VerificationError:
             return False
 
-    return kib * passes / 1500, fits
+    return f"argon2id {kib} {passes} {lanes}", fits
 
 
 _KINDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Kind]], ...] = (

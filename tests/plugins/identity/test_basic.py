@@ -6,6 +6,7 @@ import asyncio
 import base64
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +141,27 @@ async def test_a_package_that_is_missing_is_named(
         assert text not in str(caught.value)
 
 
-def test_the_dearest_hash_is_known_among_different_ones() -> None:
-    texts = [QUICK, PBKDF2, BCRYPT, ARGON2, BCRYPT.replace("$10$", "$14$")]
-    efforts = [PasswordHash.parse(text).effort for text in texts]
-    assert max(efforts) == efforts[-1]
-    assert all(effort > 10 for effort in efforts)
+def test_hashes_of_one_sort_take_equally_long() -> None:
+    alike = [
+        (QUICK, hashed(b"another", b"pepper" * 3, ln=14)),
+        (PBKDF2, PBKDF2.replace("$AAAA", "$BBBB")),
+        (BCRYPT, BCRYPT.replace("$2y$", "$2b$").replace("$abcd", "$efgh")),
+        (ARGON2, ARGON2.replace("$AAAA", "$BBBB")),
+    ]
+    for text, other in alike:
+        assert text != other
+        assert PasswordHash.parse(text).sort == PasswordHash.parse(other).sort
+    unlike = [
+        *(text for text, _ in alike),
+        hashed(b"correct horse", b"salt" * 4, ln=15),
+        QUICK.replace("p=1", "p=2"),
+        PBKDF2.replace("100000", "100001"),
+        PBKDF2.replace("sha256", "sha512"),
+        PBKDF2 + "A" * 43,  # twice as long, by twice as much work
+        BCRYPT.replace("$10$", "$11$"),
+        ARGON2.replace("t=2", "t=3"),
+    ]
+    assert len({PasswordHash.parse(text).sort for text in unlike}) == len(unlike)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +206,8 @@ async def test_a_password_in_the_place_of_a_hash_is_not_told(world: World, route
 class Counting:
     """A hash that counts how often it is computed."""
 
-    def __init__(self) -> None:
-        self.effort, self.asked = 100.0, 0
+    def __init__(self, sort: str = "quick") -> None:
+        self.sort, self.asked = sort, 0
 
     def fits(self, password: bytes) -> bool:
         self.asked += 1
@@ -217,6 +234,22 @@ async def test_a_stranger_costs_as_much_as_anybody_and_never_gets_in() -> None:
     assert not await checker.knows("nobody", b"right")
     assert it.asked == 1
     assert not await checker.knows("nobody", b"right")
+
+
+async def test_a_refusal_costs_the_same_for_all_names_whatever_their_hashes_cost() -> None:
+    users = {"ann": Counting("quick"), "bob": Counting("dear"), "eve": Counting("dear")}
+    checker = Checker(users, 300.0)  # type: ignore[arg-type]
+    for name in (*users, "nobody"):
+        before = {user: one.asked for user, one in users.items()}
+        assert not await checker.knows(name, b"wrong")
+        costs = Counter[str]()
+        for user, one in users.items():
+            costs[one.sort] += one.asked - before[user]
+        assert costs == {"quick": 1, "dear": 1}, name
+        if name in users:
+            assert users[name].asked > before[name], "its own hash is the one of its sort"
+        assert not await checker.knows("nobody", b"right")
+    assert await checker.knows("eve", b"right")
 
 
 async def test_what_waits_and_what_is_remembered_is_bounded() -> None:
