@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidops.hub.timeline import STEP, TICK, PacketTimeline, Timeline
+from vidops.runtime.media import _media
 
 
 def test_stamps_are_the_wall_clocks() -> None:
@@ -62,6 +63,20 @@ def test_packets_keep_the_intervals_of_their_own_clock() -> None:
     steps = [b - a for (a, _), (b, _) in itertools.pairwise(found)]
     assert all(0.0985 < step < 0.1015 for step in steps)
     assert {epoch for _, epoch in found} == {0}
+
+
+def test_packets_that_are_late_all_at_once_leave_no_hole() -> None:
+    """Two seconds of silence, then what was captured in them within an instant: its own times are what counts."""
+    arrivals = [*(n / 30 for n in range(60)), *(4.0 + n / 1e4 for n in range(60)), *(n / 30 for n in range(120, 180))]
+    found = packets([(7 + n / 30, 1e9 + at, n % 30 == 0) for n, at in enumerate(arrivals)])
+    media = _media([round(1000 * stamp) for stamp, _ in found], 0.001, "h264")
+    assert media is not None
+    assert (media.frames, media.holes) == (180, ())
+    assert {epoch for _, epoch in found} == {0}
+    plain = Timeline()
+    unaware = _media([round(1000 * plain.stamp(1e9 + at, at)) for at in arrivals], 0.001, "mjpeg")
+    assert unaware is not None
+    assert len(unaware.holes) == 1, "frames that bring no times of their own were captured when they came"
 
 
 def test_a_jump_waits_for_a_key_frame_and_is_another_epoch() -> None:

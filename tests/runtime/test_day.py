@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from vidops.resources.layout import Layout
 from vidops.resources.specs import Retention
-from vidops.runtime.index import Hole, Recording, RecordingsIndex, Wanted
+from vidops.runtime.index import ATTRIBUTE, FOUND, NO_FRAMES, Hole, Recording, RecordingsIndex, Wanted
 from vidops.runtime.keeper import Keeper
 from vidops.runtime.playlist import timeline
 from vidops.runtime.segments import CaptureFiles
@@ -143,6 +144,15 @@ def test_what_is_missing_within_a_segment_is_told_and_noted(layout: Layout) -> N
         assert index.newest() == [recording]
         index.close()
     keeper.close()
+    # Without notes the file itself still says where, though nobody why; but not where its time is not the camera's.
+    os.removexattr(f"{layout.data_dir}/{recording.path}", ATTRIBUTE)
+    for realtime, holes in ((True, (Hole(BEGIN + 1.0, BEGIN + 3.0, NO_FRAMES),)), (False, ())):
+        os.unlink(layout.recordings_index)
+        index = RecordingsIndex(layout)
+        index.reconcile([replace(capture, realtime=realtime)])
+        (found,) = index.newest()
+        assert (found.reason, found.start, found.holes) == (FOUND, BEGIN, holes)
+        index.close()
     (line,) = timeline([recording])
     assert line["spans"] == [{"start": BEGIN, "end": BEGIN + 1.0}, {"start": BEGIN + 3.0, "end": BEGIN + 5.0}]
     assert line["gaps"] == [{"start": BEGIN + 1.0, "end": BEGIN + 3.0, "reason": "CameraStalled"}]

@@ -16,12 +16,14 @@ from typing import Any
 
 from vidops.resources.layout import Layout
 from vidops.runtime.database import Database
-from vidops.runtime.media import MOST_HOLES, inspect
+from vidops.runtime.media import MOST_HOLES, Media, inspect
 from vidops.runtime.segments import SUFFIXES, CaptureFiles, identify, playable
 
 ATTRIBUTE = "user.vidops"
 COMPLETE, ENDED, FOUND = "complete", "ended", "found"
 """Why a segment is finished: the next one began; its recorder ended; it lay there unindexed."""
+NO_FRAMES = "NoFrames"
+"""Why frames are missing within a file, where nobody saw a reason: its recorder lived and was given none."""
 MIGRATIONS = (
     """
     CREATE TABLE recordings (
@@ -341,9 +343,20 @@ def _recognise(data_dir: str, path: str, captures: Sequence[CaptureFiles]) -> Re
         start = identify(capture, path)
         if start is not None:
             end = start + media.duration if media else max(start, info.st_mtime)
+            facts["holes"] = holes_in(media, start, capture)
             return Recording(path, capture.camera, capture.name, start, end, info.st_size, FOUND, **facts)
     begin = info.st_mtime - (media.duration if media else 0.0)
     return Recording(path, "", "", begin, info.st_mtime, info.st_size, FOUND, **facts)
+
+
+def holes_in(
+    media: Media | None, start: float, capture: CaptureFiles, why: Callable[[float, float], str] = lambda *_: ""
+) -> tuple[Hole, ...]:
+    """What is missing within a file of that capture that begins at `start`; `why(from, to)` may know the reason."""
+    if media is None or not capture.realtime:
+        return ()
+    spans = [(round(start + begin, 3), round(start + end, 3)) for begin, end in media.holes]
+    return tuple(Hole(*span, why(*span) or NO_FRAMES) for span in spans)
 
 
 def _walk(data_dir: str) -> Iterator[str]:

@@ -14,13 +14,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from vidops.errors import PermanentError, TemporaryError
 from vidops.resources.layout import Layout
 from vidops.resources.specs import Retention
 from vidops.runtime.files import free_bytes, read_bounded, sync_directory, write_if_changed
-from vidops.runtime.index import COMPLETE, ENDED, Hole, Reconciled, Recording, RecordingsIndex, note
-from vidops.runtime.media import Media, inspect, least_gap
+from vidops.runtime.index import COMPLETE, ENDED, Reconciled, Recording, RecordingsIndex, holes_in, note
+from vidops.runtime.media import inspect, least_gap
 from vidops.runtime.procfs import group_members, open_files, run_is_alive
 from vidops.runtime.retention import Cleared, clear
 from vidops.runtime.segments import CaptureFiles, Spooled, destination, playable, spooled
@@ -29,8 +30,6 @@ NAMED_WITHIN = 1.0
 """Seconds that a segment may have begun after its name says, which counts whole ones."""
 NUDGE = 0.01
 """Seconds that a file's begin is moved at most, towards where it must be by its name."""
-NO_FRAMES = "NoFrames"
-"""Why frames are missing within a file, where nobody saw a reason: its recorder lived and was given none."""
 ABOUT = ".capture.json"
 """In each spool: whose it is, for segments that outlive their stack entry."""
 
@@ -236,17 +235,11 @@ class Keeper:
             gap = 0.0
         why = (self._why(capture.name, start - gap, start) or capture.sparse or "Restarted") if gap else ""
         frames, codec = (media.frames, media.codec) if media else (0, "")
+        holes = holes_in(media, start, capture, partial(self._why, capture.name))
         return Recording(
             path, capture.camera, capture.name, start, end, info.st_size, reason,
-            frames=frames, codec=codec, gap=round(gap, 3), gap_reason=why, holes=self._holes(capture, media, start),
+            frames=frames, codec=codec, gap=round(gap, 3), gap_reason=why, holes=holes,
         )  # fmt: skip
-
-    def _holes(self, capture: CaptureFiles, media: Media | None, start: float) -> tuple[Hole, ...]:
-        """What is missing within a file that begins at `start`, and why."""
-        if media is None or not capture.realtime:
-            return ()
-        spans = [(round(start + begin, 3), round(start + end, 3)) for begin, end in media.holes]
-        return tuple(Hole(*span, self._why(capture.name, *span) or NO_FRAMES) for span in spans)
 
     def _end_of(self, capture: str) -> _End | None:
         """Where the footage of a capture ends so far."""
