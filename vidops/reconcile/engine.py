@@ -272,8 +272,7 @@ class Engine:
             return Outcome(Plan())
         memory.devices = await self.scan()
         now = await self._meant_now(memory.compiled)
-        memory.compiled = replace(memory.compiled, resources=now.resources)
-        memory.good = now.resources
+        memory.compiled, memory.good = now, now.resources
         steps = plan(now.resources, memory.applied, now.held_back(memory.applied.values()))
         self._forget_past(steps)
         outcome = await self.applier.converge(steps)
