@@ -150,6 +150,31 @@ async def test_a_disk_that_hangs_holds_up_no_request(make: Make, disks: Disks, m
         os.close(end)
 
 
+async def test_a_disk_that_hangs_is_asked_no_more_until_it_answers(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look-up would wait in vain, and in a queue."""
+    monkeypatch.setattr(disk_module, "PATIENCE", 0.05)
+    disk = await disks.open()
+    disk.put(KEY, [answer(b"kept")])
+    read, write = os.pipe()
+    hold = asyncio.get_running_loop().run_in_executor(disk._pool, os.read, read, 1)
+    try:
+        assert await disk.of(KEY) == ()
+        queued = disk._pool._work_queue.qsize()
+        for n in range(20):
+            assert await disk.of(("", "x", f"/{n}", "")) == ()
+        disk.drop(("", "x", "/0", ""))
+        assert disk._pool._work_queue.qsize() == queued + 1, "changes wait all the same, and they alone"
+    finally:
+        os.close(write)
+        await hold
+        os.close(read)
+    monkeypatch.setattr(disk_module, "PATIENCE", 60.0)
+    await asyncio.get_running_loop().run_in_executor(disk._pool, int)  # behind all that waited
+    assert [stored.body for stored in await disk.of(KEY)] == [b"kept"]
+
+
 async def test_a_disk_that_hangs_holds_up_no_start_and_no_end(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_module, "PATIENCE", 0.05)
     read, write = os.pipe()
