@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +23,7 @@ from vidops.runtime import supervisor_plugin
 from vidops.runtime.procfs import environment, owned, state
 from vidops.runtime.programs import remove_program, write_program
 from vidops.runtime.supervisor import Supervisor
-from vidops.runtime.supervisor_plugin import Become
+from vidops.runtime.supervisor_plugin import LAST_WORDS, PATIENCE, PERIOD, Become
 
 pytestmark = pytest.mark.integration
 
@@ -289,6 +292,42 @@ async def test_who_outlives_its_program_is_not_waited_for(supervisor: Supervisor
         await asyncio.sleep(0.01)
     assert time.monotonic() - begun < 1.0
     assert text(supervisor.layout.log_file("source.door")) == "done\n"
+
+
+def test_many_that_outlive_their_programs_are_waited_for_together_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """supervisord does nothing else meanwhile, so what it waits is bounded in all. The clock here is what it waits."""
+    now = [1000.0]
+
+    class Poller:
+        def register(self, descriptor: int, events: int) -> None:
+            assert (descriptor, events) == (7, select.POLLIN)
+
+        def poll(self, milliseconds: float) -> list[object]:
+            now[0] += milliseconds / 1000
+            return []
+
+    monkeypatch.setattr(supervisor_plugin, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(supervisor_plugin, "select", SimpleNamespace(poll=Poller, POLLIN=select.POLLIN))
+    monkeypatch.setattr(supervisor_plugin, "_group_lives", lambda pid: True)
+    drained: list[Any] = []
+    drain = supervisor_plugin._patiently(drained.append)
+    # Nobody closes this output, as a descendant does that goes on.
+    output = SimpleNamespace(fd=7, readable=lambda: True)
+    processes = [SimpleNamespace(pid=n, dispatchers={7: output}) for n in range(50)]
+
+    def waited(them: list[Any]) -> float:
+        begun = now[0]
+        for process in them:
+            drain(process)
+        return now[0] - begun
+
+    assert waited(processes[:1]) == pytest.approx(LAST_WORDS)
+    assert waited(processes[1:]) == pytest.approx(PATIENCE - LAST_WORDS)
+    assert drained == processes, "and what they have said is read all the same"
+    now[0] += PERIOD
+    assert waited(processes) == pytest.approx(PATIENCE), "later, there is patience again"
 
 
 def test_a_shim_that_is_newer_than_supervisord_is_not_replaced_by_its_own(
