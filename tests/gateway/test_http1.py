@@ -372,8 +372,9 @@ async def test_what_leaves_no_answer_is_an_error(world: World, told: Told) -> No
     assert (await get(world.port, "/")).status == 200
 
 
+@pytest.mark.parametrize("pipelined", [False, True])
 async def test_the_next_request_does_not_wait_for_what_a_handler_does_after_its_answer(
-    world: World, told: Told
+    world: World, told: Told, *, pipelined: bool
 ) -> None:
     async def lasting(scope: Scope, receive: Receive, send: Send) -> None:
         await send(start(200, (b"content-length", b"2")))
@@ -385,8 +386,10 @@ async def test_the_next_request_does_not_wait_for_what_a_handler_does_after_its_
 
     told.answer = lasting
     async with await Client.connect(world.port) as client:
+        if pipelined:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
         for _ in range(3):
-            assert (await client.get("/")).body == b"hi"
+            assert (await (client.answer() if pipelined else client.get("/"))).body == b"hi"
         await until(lambda: told.sent == 2, "two are over")
         told.gate.set()
         await until(lambda: told.sent == 3, "and then the first")
