@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.gateway.client import Client, Viewer
-from tests.gateway.world import BOTH, World, route, until
+from tests.gateway.world import BOTH, JPEG, World, route, until
+from vidops.gateway import config, connection, dispatcher, exchange
+from vidops.gateway.servers import exchange as httptools_exchange
+from vidops.gateway.servers import on_httptools
 
 SERVERS = BOTH
 
+LARGE = 8 << 20
+"""Bytes that no socket takes at once."""
 ROUTES = [route("/stream/**", "stream"), route("/hi", "respond", body="hi")]
 
 
@@ -124,3 +131,71 @@ async def test_who_only_sends_is_ended_too(world: World) -> None:
     async with asyncio.timeout(5), await Client.connect(world.port) as client:
         assert (await client.get("/hi")).status == 200
     await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+
+
+@pytest.mark.parametrize("path", ["/flood", "/big", "/stream/yard"])
+async def test_who_closes_its_own_half_and_reads_nothing_is_let_go(
+    filmed: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left for it may go out, but not for ever: whether its answer is under way, given out, or a stream."""
+    monkeypatch.setattr(exchange, "LEAVING_GRACE", 0.2)
+    monkeypatch.setattr(httptools_exchange, "LEAVING_GRACE", 0.2)
+    for module in (connection, on_httptools):
+        monkeypatch.setattr(module, "LAST_WORDS", 0.5)
+    monkeypatch.setattr(dispatcher, "CLOSE_TIMEOUT", 0.5)
+    big = route("/big", "respond", body="x" * LARGE)
+    await filmed.edit([*ROUTES, route("/flood", "flood", size=1 << 50), big])
+    well = await Viewer.connect(filmed.port)
+    await well.watch("/stream/door")
+    deaf = [socket.socket() for _ in range(10)]
+    try:
+        for sock in deaf:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", filmed.port))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await until(lambda: filmed.gateway.status()["requests"] == 1 + len(deaf), "their requests")
+        if path == "/stream/yard":
+            await until(lambda: [s.viewers for s in filmed.cameras.subscriptions] == [1, len(deaf)], "they look")
+            filmed.cameras.feed("yard", JPEG * (LARGE // len(JPEG)))
+            await until(lambda: filmed.gateway.status()["streams"] == 1 + len(deaf), "their streams")
+        for sock in deaf:
+            sock.shutdown(socket.SHUT_WR)
+        await until(lambda: filmed.gateway.status()["connections"] == 1, "they are let go", 20)
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                await well.part()
+    finally:
+        for sock in deaf:
+            sock.close()
+        well.close()
+    await all_is_closed(filmed)
+
+
+@pytest.mark.parametrize("half", [True, False])
+async def test_who_has_its_answers_and_reads_none_is_let_go_when_idle(
+    world: World, server: str, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are given out, and some of them wait in the gateway's own memory."""
+    for module in (config, on_httptools):
+        monkeypatch.setattr(module, "KEEP_ALIVE", 0.5)
+    for module in (connection, on_httptools):
+        monkeypatch.setattr(module, "LAST_WORDS", 0.5)
+    await world.start([route("/some", "respond", body="x" * 5000)])
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", world.port))
+
+        def pending() -> int:
+            (one,) = world.gateway._connections._open
+            transport: Any = one.writer.transport if server == "hypercorn" else one._transport  # type: ignore[attr-defined]
+            return int(transport.get_write_buffer_size())
+
+        for n in range(1, 10_000):
+            sock.sendall(b"GET /some HTTP/1.1\r\nHost: x\r\n\r\n")
+            await until(lambda n=n: world.gateway.status()["requests"] == n, "a request")  # type: ignore[misc]
+            if pending() > 5000:
+                break
+        assert pending() > 5000
+        if half:
+            sock.shutdown(socket.SHUT_WR)
+        await until(lambda: world.gateway.status()["connections"] == 0, "it is let go", 20)

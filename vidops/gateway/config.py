@@ -11,6 +11,8 @@ KEEP_ALIVE = 75.0
 such that they close first and never write into a connection that is closing."""
 HEAD_TIMEOUT = 10.0
 """Seconds that the head of a request may take from its first byte on."""
+LAST_WORDS = 60.0
+"""Seconds that a client has to take what is left of its last answer."""
 MAX_HEAD = 32 * 1024
 
 

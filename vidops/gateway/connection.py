@@ -16,7 +16,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
-from vidops.gateway.config import HEAD_TIMEOUT
+from vidops.gateway.config import HEAD_TIMEOUT, LAST_WORDS
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
 from vidops.gateway.outflow import ABORT
@@ -90,6 +90,20 @@ class Connection(TCPServer):
         if self._ended and isinstance(event, Updated) and event.idle:
             event = Closed()
         await super().protocol_send(event)
+
+    async def _close(self) -> None:
+        """Hypercorn's, which waits until the client has read all that is left, and for ever for one that does not."""
+        dropping = self.loop.call_later(LAST_WORDS, self.abort)
+        try:
+            await super()._close()
+        finally:
+            dropping.cancel()
+
+    async def _initiate_server_close(self) -> None:
+        """Hypercorn's, for a connection that is idle: it may still have something to read."""
+        await super()._initiate_server_close()
+        if self.writer.transport.get_write_buffer_size():
+            self.loop.call_later(LAST_WORDS, self.abort)
 
     def _watch_peer(self, group: Exchanges) -> None:
         """Have requests end that their client has left, even where nothing is being read."""

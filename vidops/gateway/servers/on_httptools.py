@@ -17,7 +17,7 @@ from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
 from vidops.gateway import lines
-from vidops.gateway.config import KEEP_ALIVE, MAX_HEAD
+from vidops.gateway.config import KEEP_ALIVE, LAST_WORDS, MAX_HEAD
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.guard import Refused
 from vidops.gateway.outflow import ABORT
@@ -34,8 +34,6 @@ as Hypercorn's queues hold: while all of it is there, nobody sees whether the cl
 LINGER = 2.0
 """Seconds that a client which is refused has to stop sending: a connection closed on unread bytes is reset, and the
 answer lost with it."""
-LAST_WORDS = 60.0
-"""Seconds that a client has to take what is left of its last answer."""
 
 
 class HttptoolsServer:
