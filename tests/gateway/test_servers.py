@@ -92,6 +92,34 @@ async def test_a_handshake_behind_requests_is_hypercorns(world: World) -> None:
     await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
 
 
+@pytest.mark.parametrize("cut", [0, 50, len(HANDSHAKE)])
+async def test_a_handshake_behind_an_answer_that_is_under_way_waits_for_it(world: World, cut: int) -> None:
+    """Whatever of it comes before the answer's end: nothing goes in between, and nothing is lost."""
+    size = 256 * 65536
+    await world.start([*ROUTES, route("/flood", "flood", size=size)], **FAST)
+    async with await Client.connect(world.port, limit=65536) as client:
+        client.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n" + HANDSHAKE[:cut])
+        head = await client.head()
+        assert head.headers["transfer-encoding"] == "chunked"
+        body = bytearray()
+        async for chunk in client.chunks():
+            if not body:
+                client.send(HANDSHAKE[cut:])
+                assert world.gateway.status()["streams"] == 0
+            body += chunk
+        assert body == bytes(size)
+        assert (await client.head()).status == 101
+        client.send(b"\x81\x82\0\0\0\0hi")
+        async with asyncio.timeout(5):
+            frames = await client.reader.readexactly(4)
+            while b"hi" not in frames:
+                frames += await client.reader.read(64)
+        assert frames.endswith(b"\x81\x02hi")
+        status = world.gateway.status()
+        assert (status["connections"], status["streams"], status["requests"]) == (1, 1, 2)
+    await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+
+
 async def test_a_handshake_in_two_parts(world: World) -> None:
     await world.start(ROUTES, **FAST)
     async with await Client.connect(world.port) as client:
