@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 from cryptography import x509
 
 from tests.gateway.authority import Authority
-from tests.gateway.client import Answer, Client
-from tests.gateway.world import BOTH, World, route
+from tests.gateway.client import Answer, Client, Viewer
+from tests.gateway.h2client import H2Client
+from tests.gateway.h3client import H3Client
+from tests.gateway.world import BOTH, World, route, until
 from vidops.errors import PermanentError
 from vidops.gateway.peer import rfc4514
 
@@ -118,6 +122,113 @@ async def test_another_authority_counts_from_the_next_connection_on(
     with pytest.raises(PermanentError, match=r"tls\.client_ca"):
         await world.gateway.load()
     assert (await ask(world, "/", after)).status == 200
+
+
+@pytest.mark.parametrize("before", ["without TLS", "without certificates", "another authority"])
+async def test_who_was_not_asked_for_a_certificate_is_served_nothing_more(
+    world: World, ours: Authority, theirs: Authority, *, before: str, tmp_path: Path
+) -> None:
+    """An answer that is under way is given whole; then the connection ends, and an idle one at once."""
+    size = 256 * 65536
+    routes = [*ROUTES, route("/flood", "flood", size=size)]
+    wanted = tls(ours, tmp_path)
+    former = {**wanted, "client_ca": str(theirs.file)} if before == "another authority" else {**wanted}
+    if before == "without certificates":
+        del former["client_ca"]
+    context = ours.client(theirs.issue(tmp_path, CN="door")) if before != "without TLS" else None
+    await world.start(routes, **({"tls": former} if context else {}))
+    idle, busy = [await Client.connect(world.port, context, limit=65536) for _ in range(2)]
+    async with idle, busy:
+        assert (await idle.get("/")).status == 200
+        busy.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await busy.head()).status == 200
+        await world.edit(routes, tls=wanted, drain_timeout=60.0)
+        assert await idle.closed() == b""
+        assert sum([len(chunk) async for chunk in busy.chunks()]) == size
+        assert await busy.closed() == b"", "what it asked for next is not answered"
+    door = ours.client(ours.issue(tmp_path, CN="door"))
+    async with await Client.connect(world.port, door) as good:
+        assert (await good.get("/")).status == 200
+        await until(lambda: world.gateway.status()["connections"] == 1, "the others are gone")
+        # Where the same is asked, whatever else changes, or nothing any more, who is there stays.
+        nothing = {name: value for name, value in wanted.items() if name != "client_ca"}
+        for now in (tls(ours, tmp_path), nothing):
+            await world.edit(ROUTES, tls=now)
+            assert (await good.get("/")).status == 200
+        # Some may have come since who showed nothing.
+        await world.edit(ROUTES, tls=wanted)
+        assert await good.closed() == b""
+    await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+
+
+async def test_who_was_in_a_handshake_without_is_served_nothing(world: World, ours: Authority, tmp_path: Path) -> None:
+    """However long others who came before may stay."""
+    wanted, routes = tls(ours, tmp_path), [*ROUTES, route("/stream/**", "stream")]
+    await world.start(routes, tls={name: value for name, value in wanted.items() if name != "client_ca"})
+    viewer = await Viewer.connect(world.port, ours.client())
+    viewer.send(b"GET /stream/door HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(lambda: world.cameras.subscriptions, "it looks")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ours.client().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    for _ in range(20):
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await asyncio.wait_for(reader.read(65536), 10))
+    await world.edit(routes, tls=wanted, drain_timeout=60.0)
+    client.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(outgoing.read())
+    said: bytes | None = None
+    while said is None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            said = client.read()
+            continue
+        incoming.write(await asyncio.wait_for(reader.read(65536), 10) or pytest.fail("no word of the end"))
+    assert said == b""
+    assert world.gateway.status()["requests"] == 1, "the stream's"
+    assert world.cameras.subscriptions
+    viewer.close()
+    writer.close()
+
+
+async def test_a_stream_of_who_was_not_asked_ends_when_its_time_is_up(
+    world: World, ours: Authority, tmp_path: Path
+) -> None:
+    routes = [*ROUTES, route("/stream/**", "stream")]
+    await world.start(routes)
+    async with await Viewer.connect(world.port) as viewer:
+        viewer.send(b"GET /stream/door HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: world.cameras.subscriptions, "it looks")
+        await world.edit(routes, tls=tls(ours, tmp_path), drain_timeout=0.3)
+        assert world.cameras.subscriptions, "it has a while"
+        assert await viewer.closed() == b""
+    await until(lambda: not world.cameras.subscriptions, "the camera is let go")
+    await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
+
+
+async def test_connections_of_other_protocols_end_in_order(world: World, ours: Authority, tmp_path: Path) -> None:
+    wanted = tls(ours, tmp_path)
+    former = {**wanted, "http3": True}
+    del former["client_ca"]
+    size = 64 * 65536
+    routes = [*ROUTES, route("/flood", "flood", size=size)]
+    await world.start(routes, tls=former)
+    h2, h3 = await H2Client.connect(world.port, ours.file), await H3Client.to(world.port, ours.file)
+    for client in (h2, h3):
+        assert await client.answer(client.request("/")) == (200, b"anybody")
+    busy = h3.request("/flood")
+    await until(lambda: h3.bodies[busy], "its beginning")
+    await world.edit(routes, tls=wanted, drain_timeout=60.0)
+    await until(lambda: h3.went_away, "HTTP/3's word for it")
+    status, body = await h3.answer(busy, 60)
+    assert (status, len(body)) == (200, size)
+    await until(lambda: h3.over, "the end of the connection")
+    await until(lambda: world.gateway.status()["connections"] == 0, "HTTP/2's is gone, too")
+    await h2.close()
+    await h3.end()
 
 
 async def test_without_tls_nobody_has_a_certificate(world: World) -> None:

@@ -192,7 +192,7 @@ async def test_a_handshake_that_is_no_text_takes_no_other_request_with_it(client
 
 async def test_requests_that_are_reset_leave_nothing(world: World, client: H3Client) -> None:
     assert await client.get("/hi") == (200, b"hi")
-    (call,) = (c for c in world.gateway._connections._open if isinstance(c, QuicCall))
+    (call,) = (c for c in world.gateway._epoch.connections._open if isinstance(c, QuicCall))
     before = len(call._http._stream)
     for _ in range(50):
         stream = client.request("/upload", method="POST", more=True)

@@ -126,7 +126,7 @@ async def test_many_uploads_that_nobody_reads(client: H3Client, probe: Probe) ->
 async def test_bytes_out_of_order_count_with_the_gaps_before_them(world: World, client: H3Client) -> None:
     """One byte at the end of each request's window would have memory made for all of it."""
     assert await client.get("/hi") == (200, b"hi")
-    (call,) = (c for c in world.gateway._connections._open if isinstance(c, QuicCall))
+    (call,) = (c for c in world.gateway._epoch.connections._open if isinstance(c, QuicCall))
     client.quic._remote_max_data = 1 << 40
     for _ in range(90):
         stream = client.quic.get_next_available_stream_id()

@@ -186,7 +186,7 @@ async def test_who_has_its_answers_and_reads_none_is_let_go_when_idle(
         sock.connect(("127.0.0.1", world.port))
 
         def pending() -> int:
-            (one,) = world.gateway._connections._open
+            (one,) = world.gateway._epoch.connections._open
             transport: Any = one.writer.transport if server == "hypercorn" else one._transport  # type: ignore[attr-defined]
             return int(transport.get_write_buffer_size())
 

@@ -56,6 +56,8 @@ class Connection(TCPServer):
     async def run(self) -> None:
         """Hypercorn's `run` with our task group and protocol in its places."""
         try:
+            if self.context.terminated.is_set():
+                return  # it was in its handshake
             sock = self.writer.get_extra_info("socket")
             client = parse_socket_addr(sock.family, sock.getpeername())
             server = parse_socket_addr(sock.family, sock.getsockname())

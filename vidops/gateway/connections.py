@@ -13,12 +13,15 @@ class Connections:
     def __init__(self) -> None:
         self._open: set[Abortable] = set()
         self._none: asyncio.Event | None = None
+        self._ended = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, connection: Abortable) -> None:
         self._open.add(connection)
+        if self._ended:
+            connection.abort()
 
     def discard(self, connection: Abortable) -> None:
         self._open.discard(connection)
@@ -28,6 +31,11 @@ class Connections:
     def abort(self) -> None:
         for connection in list(self._open):
             connection.abort()
+
+    def end(self) -> None:
+        """Drop all, and whichever is still to come: some may be in their handshakes."""
+        self._ended = True
+        self.abort()
 
     async def wait(self, timeout: float) -> None:
         """Until all are over, for at most so many seconds."""

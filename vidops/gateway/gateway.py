@@ -7,14 +7,13 @@ import os
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hypercorn.asyncio.worker_context import WorkerContext
-
 from vidops.errors import PermanentError
 from vidops.gateway import document, handover, tls
 from vidops.gateway.binds import Bind
 from vidops.gateway.config import HEAD_TIMEOUT, hypercorn_config
 from vidops.gateway.connections import Connections, flat
 from vidops.gateway.dispatcher import Dispatcher
+from vidops.gateway.epoch import Epoch
 from vidops.gateway.generation import Generation, Services, build_server, next_generation
 from vidops.gateway.handover import Share
 from vidops.gateway.listeners import Change, Listeners
@@ -45,11 +44,11 @@ class Gateway:
         self.head_timeout = HEAD_TIMEOUT
         self._services = services
         self._config = hypercorn_config()
-        self._context = WorkerContext(None)
         self._listeners = Listeners(self._connect, self._connect_quic)
-        self._servers: dict[str, Server] = {}
         self._server: Server | None = None
-        self._connections = Connections()
+        self._epoch = Epoch()
+        self._former: set[Epoch] = set()
+        """Other certificates, or none, were asked of their clients: they are let go."""
         self._tasks = Tasks()
         self._calls = Tasks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -78,13 +77,16 @@ class Gateway:
         async with self._lock:
             services = self._services
             wanted = document.load(services.layout.gateway_file(services.process))
-            server = self._staged(wanted.spec)
             files = wanted.spec.tls
             if files is not None and services.worker > 1:
                 # A connection's datagrams have to come to the process that has it: the first one has them all.
                 files = files.model_copy(update={"http3": False})
             # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
             certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
+            clients = certificate.clients if certificate else ""
+            same = self._server is None or clients in ("", self._epoch.clients)
+            epoch = self._epoch if same else Epoch()
+            server = self._staged(wanted.spec, epoch)
             change = await self._opened(wanted.spec, certificate)
             previous = self._dispatcher.generation if self._dispatcher else None
             try:
@@ -96,8 +98,13 @@ class Gateway:
                 self._dispatcher = Dispatcher(generation, services.log)
             self._dispatcher.generation = generation
             services.in_force[:] = [wanted]
-            self._server = server
+            if same:
+                self._server = server
+            # Until this is done, some may still come by what was asked before.
             await self._listeners.commit(change)
+            self._server, epoch.clients = server, clients
+            if not same:
+                await self._turn(epoch, wanted.spec.drain_timeout)
             leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
             for route in leaving:
                 self._retire(route, wanted.spec.drain_timeout)
@@ -144,6 +151,21 @@ class Gateway:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
+    async def _turn(self, epoch: Epoch, drain: float) -> None:
+        """What is asked of clients is another now: connections that were not asked it serve no other request."""
+        former, self._epoch = self._epoch, epoch
+        self._former.add(former)
+        await former.finish()
+        self._tasks.start(self._let_go(former, drain), "letting connections go")
+
+    async def _let_go(self, former: Epoch, drain: float) -> None:
+        try:
+            await former.connections.wait(drain)
+        finally:
+            former.connections.end()
+        await former.connections.wait(END_TIMEOUT)
+        self._former.discard(former)
+
     def status(self) -> JSON:
         """What the control socket tells. `rss` is in bytes."""
         generation = self._dispatcher.generation if self._dispatcher else None
@@ -152,7 +174,7 @@ class Gateway:
             "generation": generation.number if generation else 0,
             "fingerprint": generation.document.fingerprint if generation else "",
             "binds": self._listeners.addresses,
-            "connections": len(self._connections),
+            "connections": sum(len(epoch.connections) for epoch in (self._epoch, *self._former)),
             "streams": self._dispatcher.streams if self._dispatcher else 0,
             "requests": self._dispatcher.requests if self._dispatcher else 0,
             "rss": _rss(),
@@ -165,11 +187,9 @@ class Gateway:
             if self._dispatcher is not None:
                 self._dispatcher.leave()
                 # HTTP/3 has a word for it, which needs no answer to go with.
-                await self._context.terminated.set()
-                await self._connections.wait(LEAVE_TIMEOUT)
-            # Idle connections end now, others after the answer that they wait for.
-            for server in self._servers.values():
-                await server.finish()
+                await self._epoch.context.terminated.set()
+                await self._epoch.connections.wait(LEAVE_TIMEOUT)
+            await self._epoch.finish()
             if self._dispatcher is not None:
                 generation = self._dispatcher.generation
                 drain = final_drain(generation.document.spec)
@@ -178,9 +198,10 @@ class Gateway:
                 if self._retiring:
                     await asyncio.wait(self._retiring, timeout=drain + END_TIMEOUT)
                 await self._tasks.close()
-            await self._connections.wait(END_TIMEOUT)
-            self._connections.abort()
-            await self._connections.wait(END_TIMEOUT)
+            await self._epoch.connections.wait(END_TIMEOUT)
+            for epoch in (self._epoch, *self._former):
+                epoch.connections.abort()
+                await epoch.connections.wait(END_TIMEOUT)
 
     def _connect(self) -> asyncio.BaseProtocol:
         """For a connection that has just come: the server that serves now."""
@@ -192,33 +213,34 @@ class Gateway:
         """For a connection of HTTP/3, whichever server serves the others."""
         from vidops.gateway.h3 import QuicCall
 
-        call = QuicCall(self._dispatch, self._config, self._context, quic, link)
-        self._calls.start(self._run(call), "an HTTP/3 connection")
+        epoch = self._epoch
+        call = QuicCall(self._dispatch, self._config, epoch.context, quic, link)
+        self._calls.start(self._run(call, epoch.connections), "an HTTP/3 connection")
         return call
 
-    async def _run(self, call: QuicCall) -> None:
-        self._connections.add(call)
+    async def _run(self, call: QuicCall, connections: Connections) -> None:
+        connections.add(call)
         try:
             await call.run()
         except Exception as error:  # noqa: BLE001 - one connection's end must not be anybody else's
             self._services.log({"level": "warning", "event": "connection_failed", "error": flat(error)})
             call.abort()
         finally:
-            self._connections.discard(call)
+            connections.discard(call)
 
-    def _staged(self, wanted: GatewaySpec) -> Server:
+    def _staged(self, wanted: GatewaySpec, epoch: Epoch) -> Server:
         """The server that a spec asks for, as it is where there is one already. Raises `PermanentError`."""
         key = fingerprint(wanted.server.model_dump(mode="json"))
-        if key not in self._servers:
+        if key not in epoch.servers:
             context = ServerContext(
                 app=self._dispatch,
                 head_timeout=self.head_timeout,
-                connections=self._connections,
+                connections=epoch.connections,
                 log=self._services.log,
                 alt_svc=self._listeners.alt_svc,
             )
-            self._servers[key] = build_server(self._services.catalogue, wanted.server, context)
-        return self._servers[key]
+            epoch.servers[key] = build_server(self._services.catalogue, wanted.server, context)
+        return epoch.servers[key]
 
     def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         assert self._dispatcher is not None

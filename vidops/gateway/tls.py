@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`mark` is a digest of all that the context was made of: the same files renewed give another one. `quic`: the same
-    for HTTP/3, where it is wanted."""
+    """`mark` is a digest of all that the context was made of: the same files renewed give another one. `clients` is one
+    of what clients' certificates are held to, empty where none are asked for. `quic`: the same for HTTP/3, where it is
+    wanted."""
 
     context: ssl.SSLContext
     mark: str
+    clients: str = ""
     quic: QuicConfiguration | None = None
 
 
@@ -41,9 +43,13 @@ def load(spec: TLSSpec, secret: Callable[[SecretRef], str]) -> Certificate:
     if spec.client_ca:
         _trust(context, spec.client_ca, authorities)
         context.verify_mode = ssl.CERT_REQUIRED if spec.client_auth == "required" else ssl.CERT_OPTIONAL
-    made_of = (chain, key.encode(), authorities, spec.client_auth.encode())
+    clients = _digest(authorities, spec.client_auth.encode()) if spec.client_ca else ""
     quic = _quic(spec, chain, key) if spec.http3 else None
-    return Certificate(context, hashlib.sha256(b"\0".join(made_of)).hexdigest(), quic)
+    return Certificate(context, _digest(chain, key.encode(), clients.encode()), clients, quic)
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def _quic(spec: TLSSpec, chain: bytes, key: str) -> QuicConfiguration:

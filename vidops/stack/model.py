@@ -171,7 +171,8 @@ class TLS(Options):
     keyfile: SecretRef
     """PEM file of the private key."""
     client_ca: str = ""
-    """PEM file of the authorities that sign clients' certificates. Read anew with the certificate."""
+    """PEM file of the authorities that sign clients' certificates. Read anew with the certificate. Where it is another,
+    connections made before serve no other request, and end after the `drain_timeout`."""
     client_auth: Literal["required", "optional"] | None = None
     """Whether a client without a certificate is refused in the handshake (the default with `client_ca`). Where it is
     optional, `client_certificate` in a chain asks for one."""

@@ -68,7 +68,7 @@ class FrontConnection(asyncio.Protocol):
     application has returned."""
 
     def __init__(self, server: HttptoolsServer) -> None:
-        self.ending = server.ending
+        self.ending = False
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -95,6 +95,7 @@ class FrontConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._server.opened(self)
+        self.ending = self._server.ending
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             if tls.selected_alpn_protocol() == "h2":
@@ -107,6 +108,8 @@ class FrontConnection(asyncio.Protocol):
             self._address = parse_socket_addr(sock.family, sock.getsockname())
         self._idle_since = self._loop.time()
         self._idle = self._loop.call_later(KEEP_ALIVE, self._look)
+        if self.ending:  # it was in its handshake
+            self._close()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
