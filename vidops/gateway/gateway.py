@@ -96,6 +96,9 @@ class Gateway:
                 raise
             if self._dispatcher is None:
                 self._dispatcher = Dispatcher(generation, services.log)
+            if not same:
+                # Before there is anything that they might not be meant to have.
+                await self._epoch.finish()
             self._dispatcher.generation = generation
             services.in_force[:] = [wanted]
             if same:
@@ -104,7 +107,9 @@ class Gateway:
             await self._listeners.commit(change)
             self._server, epoch.clients = server, clients
             if not same:
-                await self._turn(epoch, wanted.spec.drain_timeout)
+                former, self._epoch = self._epoch, epoch
+                self._former.add(former)
+                self._tasks.start(self._let_go(former, wanted.spec.drain_timeout), "letting connections go")
             leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
             for route in leaving:
                 self._retire(route, wanted.spec.drain_timeout)
@@ -151,14 +156,8 @@ class Gateway:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _turn(self, epoch: Epoch, drain: float) -> None:
-        """What is asked of clients is another now: connections that were not asked it serve no other request."""
-        former, self._epoch = self._epoch, epoch
-        self._former.add(former)
-        await former.finish()
-        self._tasks.start(self._let_go(former, drain), "letting connections go")
-
     async def _let_go(self, former: Epoch, drain: float) -> None:
+        """Its clients were asked for other certificates than those of now, or for none; it takes no more requests."""
         try:
             await former.connections.wait(drain)
         finally:
