@@ -57,6 +57,28 @@ def test_workers_come_and_go_under_load(vidops_host: Callable[..., Host]) -> Non
     assert load.failures == []
 
 
+def test_another_address_is_opened_by_the_first_and_taken_by_the_others(vidops_host: Callable[..., Host]) -> None:
+    """At once, they would all try to open it, and the edit would be refused."""
+    port, other = free_port(), free_port()
+    host = vidops_host(STACK.format(port=port, workers=4))
+    host.healthy()
+    names = ["main", "main.2", "main.3", "main.4"]
+    pids = [host.resource(f"gateway/{name}")["pid"] for name in names]
+    host.write(STACK.format(port=other, workers=4))
+    host.until(lambda: _answers(other), what="the other address")
+    host.healthy()
+    assert host.status()["rejected"] == ""
+    assert [host.resource(f"gateway/{name}")["pid"] for name in names] == pids
+    assert not _answers(port)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return get(port, "/hi") == (200, b"hi")
+    except OSError:
+        return False
+
+
 def test_a_worker_that_is_killed_comes_back(vidops_host: Callable[..., Host]) -> None:
     port = free_port()
     host = vidops_host(STACK.format(port=port, workers=3))

@@ -112,6 +112,8 @@ def test_runs_hold_every_step_once_and_in_order(before: tuple[Resource, ...], wa
     assert [action for run in runs for action in run] == list(made.actions)
     for run in runs:
         assert len({(a.verb is Verb.DELETE, wave_of(a.ref)) for a in run}) == 1
+        together = {a.ref for a in run}
+        assert not any(together.intersection(a.new.depends_on) for a in run if a.new is not None)
 
 
 @given(worlds, worlds)

@@ -90,6 +90,17 @@ async def test_a_gateway_that_takes_its_time_is_not_stopped_for_it() -> None:
     assert world.processes.states["gateway.main"].running
 
 
+async def test_workers_come_after_the_first_that_opens_what_they_listen_on() -> None:
+    world = World()
+    first = gateway()
+    others = [Resource(Ref("gateway", f"main.{n}"), first.spec, (hub().ref, first.ref)) for n in (2, 3)]
+    steps = plan([hub(), *others, first], {})
+    assert [[a.ref.name for a in batch] for batch in steps.batches()] == [["hub"], ["main"], ["main.2", "main.3"]]
+    assert await world.applier.restore([*others, first]) == []
+    started = [program for verb, program in world.history if verb == "start"]
+    assert started == ["gateway.main", "gateway.main.2", "gateway.main.3"]
+
+
 async def test_deletions_release_what_they_held() -> None:
     world = World()
     await world.take(hub(), source(), capture(), gateway())

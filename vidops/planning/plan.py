@@ -61,15 +61,19 @@ class Plan:
         return sum(a.verb is verb for a in self.actions)
 
     def batches(self) -> Sequence[Sequence[Action]]:
-        """The steps cut into runs that can be taken side by side: one verb class and one wave a run."""
+        """The steps cut into runs that can be taken side by side: one verb class and one wave a run, and none with
+        what it depends on (a gateway's other workers come after its first, which opens what all of them listen on)."""
         runs: list[list[Action]] = []
         last: tuple[bool, int] | None = None
+        inside: set[Ref] = set()
         for action in self.actions:
             group = (action.verb is Verb.DELETE, wave_of(action.ref))
-            if group != last:
+            needs = action.new.depends_on if action.new is not None else ()
+            if group != last or not inside.isdisjoint(needs):
                 runs.append([])
-                last = group
+                last, inside = group, set()
             runs[-1].append(action)
+            inside.add(action.ref)
         return runs
 
 
@@ -91,9 +95,14 @@ def plan(desired: Iterable[Resource], applied: Mapping[Ref, Applied], keep: froz
     # Updates before creations in a wave: they may release what a creation needs (a port, a device).
     order = topological(
         {ref: wanted[ref].depends_on for ref in todo},
-        key=lambda ref: (wave_of(ref), todo[ref].verb is Verb.CREATE, ref),
+        key=lambda ref: (wave_of(ref), todo[ref].verb is Verb.CREATE, leans(wanted[ref]), ref),
     )
     return Plan((*steps, *(todo[ref] for ref in order)))
+
+
+def leans(resource: Resource) -> bool:
+    """Whether it needs another of its own kind: those that do are taken together, after those that do not."""
+    return any(ref.kind == resource.ref.kind for ref in resource.depends_on)
 
 
 def step(resource: Resource, old: Applied | None) -> Action | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from vidops.errors import TemporaryError, VidopsError
-from vidops.planning.plan import Action, Applied, Plan, Verb, after, plan, wave_of
+from vidops.planning.plan import Action, Applied, Plan, Verb, after, leans, plan, wave_of
 from vidops.reconcile.drivers import Driver
 from vidops.resources.impact import Impact
 from vidops.resources.resource import Ref, Resource
@@ -80,12 +80,13 @@ class Applier:
     async def restore(self, resources: Iterable[Resource]) -> list[Failure]:
         """Put applied resources back where something took them away (a crash, a reboot); others are not touched.
 
-        The hub first, which all others talk to; those need not wait for one another.
+        The hub first, which all others talk to; those need not wait for one another; but what all workers of a gateway
+        listen on is opened by the first of them.
         """
         creations = [Action(Verb.CREATE, r.ref, new=r) for r in resources]
         failures: list[Failure] = []
-        for first in (True, False):
-            batch = [a for a in creations if (wave_of(a.ref) == 0) is first]
+        for turn in range(3):
+            batch = [a for a in creations if _turn(cast(Resource, a.new)) == turn]
             failures.extend(await self._each(batch, lambda a: self.drivers[a.ref.kind].apply(cast(Resource, a.new))))
         return failures
 
@@ -122,6 +123,12 @@ class Applier:
             for action in batch:
                 group.create_task(one(action))
         return sorted(failures, key=lambda f: f.ref)
+
+
+def _turn(resource: Resource) -> int:
+    if wave_of(resource.ref) == 0:
+        return 0
+    return 2 if resource.ref.kind == "gateway" and leans(resource) else 1
 
 
 def gated(steps: Plan) -> list[Resource]:
