@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from tests.reconcile.world import FakeGateways, FakeHub, MemoryFiles, capture, gateway, hub, make_host, source
 from vidops.planning.plan import Action, Applied, plan
 from vidops.reconcile.apply import Applier
-from vidops.reconcile.drivers import drivers
+from vidops.reconcile.drivers import GatewayDriver, drivers
 from vidops.resources.resource import Ref, Resource
+from vidops.resources.specs import GatewaySpec
 from vidops.testing import FakeClock, FakeProcesses
 
 
@@ -88,6 +91,42 @@ async def test_a_gateway_that_takes_its_time_is_not_stopped_for_it() -> None:
     outcome = await world.applier.converge(plan((hub(), gateway()), world.applied))
     assert "does not serve within" in str(outcome.failures[0])
     assert world.processes.states["gateway.main"].running
+
+
+async def test_a_control_plane_that_ended_between_waits_for_the_one_that_takes_over() -> None:
+    """The old process answers still: it must neither be given the new file, nor leave before the new one serves."""
+    world = World()
+    await world.take(hub(), gateway())
+    newer = gateway(words="newer")
+    taken = world.gateways.started
+    world.gateways.started = lambda program, pid: None  # type: ignore[method-assign]
+    driver = world.applier.drivers["gateway"]
+    assert await cast(GatewayDriver, driver).run("gateway.main", cast(GatewaySpec, newer.spec).program)
+    pid = (await world.processes.state("gateway.main")).pid
+    reloads, polls = world.gateways.reloads, 0
+    sleep = world.clock.sleep
+
+    async def pause(seconds: float) -> None:
+        nonlocal polls
+        polls += 1
+        if polls == 3:
+            assert world.processes.supplanted == ["gateway.main"]
+            taken("gateway.main", pid)
+        await sleep(seconds)
+
+    world.clock.sleep = pause  # type: ignore[method-assign]
+    await driver.apply(newer)
+    assert polls == 3
+    assert world.gateways.reloads == reloads
+    assert world.processes.supplanted == []
+
+
+async def test_a_gateway_is_deleted_with_what_it_supplanted() -> None:
+    world = World()
+    await world.take(hub(), gateway())
+    await world.processes.supplant("gateway.main")
+    await world.take(hub())
+    assert world.processes.supplanted == []
 
 
 async def test_workers_come_after_the_first_that_opens_what_they_listen_on() -> None:

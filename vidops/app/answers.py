@@ -60,8 +60,10 @@ class Answers:
                     continue
                 with contextlib.suppress(TemporaryError, TimeoutError):
                     async with asyncio.timeout(1):
-                        await self._gateway_status(resource)
-                    self.serving[program] = state.pid
+                        answer = await self._gateway_status(resource)
+                    # Until a new one has taken over, the one that it supplants answers.
+                    if answer.get("pid") == state.pid:
+                        self.serving[program] = state.pid
 
     def _gateways(self) -> Iterator[Resource]:
         return (r for r in self._engine.memory.good if r.ref.kind == "gateway")

@@ -204,9 +204,9 @@ class GatewayDriver(ProgramDriver):
         if not started:
             # One that does not answer is coming up, and reads the new file as it does.
             with contextlib.suppress(TemporaryError):
-                await self._take_over(name, resource.fingerprint)
-                await self._dismiss(program)
-                return
+                if await self._take_over(resource):
+                    await self._dismiss(program)
+                    return
         try:
             await self._serving(resource)
         except TemporaryError:
@@ -229,14 +229,20 @@ class GatewayDriver(ProgramDriver):
         self._supplanting.discard(program)
         await self.host.processes.dismiss(program)
 
-    async def _take_over(self, name: str, fingerprint: str) -> None:
-        """Have the running process serve the new file; raises `PermanentError` with its reason where it does not."""
-        answer = await self.host.gateway(name, {"op": "status"})
-        if answer.get("fingerprint") == fingerprint:
-            return
-        answer = await self.host.gateway(name, {"op": "reload"})
+    async def _take_over(self, resource: Resource) -> bool:
+        """Have the running process serve the new file; raises `PermanentError` with its reason where it does not. False
+        where another answers: one that it is to supplant, of which it has not taken over yet."""
+        host, name = self.host, resource.ref.name
+        answer = await host.gateway(name, {"op": "status"})
+        state = await host.state_of(resource.ref.program)
+        if state is None or answer.get("pid") != state.pid:
+            return False
+        if answer.get("fingerprint") == resource.fingerprint:
+            return True
+        answer = await host.gateway(name, {"op": "reload"})
         if not answer.get("ok"):
             raise PermanentError(str(answer.get("error")), reason=str(answer.get("reason") or "ReloadFailed"))
+        return True
 
     async def _serving(self, resource: Resource) -> None:
         spec = cast(GatewaySpec, resource.spec)
@@ -259,6 +265,8 @@ class GatewayDriver(ProgramDriver):
             raise TemporaryError(f"it does not serve within {spec.start_timeout:g}s", reason="StartTimeout")
 
     async def delete(self, applied: Applied) -> None:
+        # With what it has supplanted, which serves on where a successor did not come up.
+        await self.host.processes.dismiss(applied.ref.program)
         await super().delete(applied)
         self.host.files.remove(self.host.layout.gateway_file(applied.ref.name))
 
