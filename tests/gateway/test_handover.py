@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -125,6 +126,24 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
     writer.close()
+
+
+@over_both
+async def test_a_handshake_that_is_under_way_is_ended_and_its_request_answered(
+    process: Process, certificate: tuple[Path, Path]
+) -> None:
+    """Of TLS: until it is over, the connection is not yet among those that are waited for."""
+    await process.start([HI], tls=tls(certificate, http3=False))
+    with socket.create_connection(("127.0.0.1", process.port)) as sock:
+        sock.setblocking(False)
+        process.process.send_signal(signal.SIGTERM)
+        await until(lambda: process.logged("ending"), "its end")
+        trusted = ssl.create_default_context(cafile=str(certificate[0]))
+        client = Client(*await asyncio.open_connection(sock=sock, ssl=trusted, server_hostname="127.0.0.1"))
+        answer = await client.get("/hi")
+        assert (answer.body, answer.headers["connection"]) == (b"hi", "close")
+        client.close()
+    assert await process.wait() == 0
 
 
 async def test_a_unix_socket_is_handed_over_and_removed_by_the_last(process: Process, tmp_path: Path) -> None:

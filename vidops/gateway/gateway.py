@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LEAVE_TIMEOUT = 0.5
 """Seconds in which answers say that their connection ends: a request that meets the end of one that is idle is lost."""
+ARRIVAL = 0.02
+"""Seconds in which a connection that was accepted gets its protocol."""
 END_TIMEOUT = 2.0
 """Seconds that connections have to end after the last request has; then they are dropped."""
 
@@ -182,12 +184,14 @@ class Gateway:
     async def close(self) -> None:
         """Accept nothing more, end streams at once, let other requests finish for a while, drop what is left."""
         async with self._lock:
+            # What has come is not yet among the connections: TLS has its handshake first.
+            coming = LEAVE_TIMEOUT if self._listeners.secure else ARRIVAL
             self._listeners.close()
             if self._dispatcher is not None:
                 self._dispatcher.leave()
                 # HTTP/3 has a word for it, which needs no answer to go with.
                 await self._epoch.context.terminated.set()
-                await self._epoch.connections.wait(LEAVE_TIMEOUT)
+                await asyncio.gather(asyncio.sleep(coming), self._epoch.connections.wait(LEAVE_TIMEOUT))
             await self._epoch.finish()
             if self._dispatcher is not None:
                 generation = self._dispatcher.generation

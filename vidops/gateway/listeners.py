@@ -137,6 +137,11 @@ class Listeners:
         """The actual ones: port 0 shows as what the kernel gave."""
         return [address_of(sock) for listener in self._current for sock in listener.sockets]
 
+    @property
+    def secure(self) -> bool:
+        """Whether connections begin with a handshake."""
+        return any(listener.certificate is not None for listener in self._current)
+
     def alt_svc(self, port: int) -> bytes | None:
         """What answers on that TCP port say of HTTP/3 beside it."""
         served = any(endpoint.port == port for listener in self._current for endpoint in listener.endpoints)
