@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.client import Client, get
 from tests.gateway.process import Process
 from tests.gateway.world import BOTH, route
+from vidops.gateway import handover
 
 pytestmark = pytest.mark.integration
 over_both = pytest.mark.parametrize("server", BOTH)
@@ -90,6 +92,23 @@ async def test_one_that_is_killed_is_made_up_for_by_the_others(crew: list[Proces
     await crew[0].start(COUNTED, workers=3)
     assert crew[0].port == port
     assert min((await answered(crew, port)).values()) >= 5
+
+
+async def test_another_worker_takes_over_the_very_sockets_of_the_one_before_it(crew: list[Process]) -> None:
+    """With others at the same port, the kernel resets what has begun to connect to one that is closed."""
+    await serve(crew)
+    second = crew[1]
+    before = sockets(second)
+    await second.succeed()
+    assert sockets(second) == before
+
+
+def sockets(process: Process) -> set[str]:
+    """Inodes of those that it listens on."""
+    shares = handover.ask(process.layout.gateway_socket(process.name))
+    found = {os.readlink(f"/proc/self/fd/{one.fileno()}") for share in shares.values() for one in share.sockets}
+    handover.close(shares)
+    return found
 
 
 async def test_an_address_that_is_added_is_opened_once_and_shared(crew: list[Process]) -> None:

@@ -131,8 +131,8 @@ class Gateway:
         """What the spec listens on: from the process before this one, and those beside it, where there are any."""
         shared: dict[Bind, Share] = {}
         services = self._services
-        # The one before this, and those beside it.
-        kin = gateway_workers(services.gateway, spec.workers)
+        # The one before this, since what waits in its sockets' queues would be lost with them; then those beside it.
+        kin = sorted(gateway_workers(services.gateway, spec.workers), key=lambda one: one != services.process)
         asked = [one for one in kin if one != services.process or self._dispatcher is None]
         for one in asked:
             if not self._listeners.lacks(spec.bind, shared):
