@@ -10,9 +10,11 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import h2.exceptions
 import pytest
 
 from tests.gateway.client import Client, get
+from tests.gateway.h2client import H2Client
 from tests.gateway.h3client import H3Client
 from tests.gateway.process import Process
 from tests.gateway.test_h3 import tls
@@ -143,6 +145,26 @@ async def test_a_handshake_that_is_under_way_is_ended_and_its_request_answered(
         answer = await client.get("/hi")
         assert (answer.body, answer.headers["connection"]) == (b"hi", "close")
         client.close()
+    assert await process.wait() == 0
+
+
+@over_both
+async def test_an_answer_of_http2_comes_to_its_end(process: Process, certificate: tuple[Path, Path]) -> None:
+    """Before the word that no other will: what is asked without a pause meets the process leaving."""
+    await process.start([HI], tls=tls(certificate, http3=False))
+    client = await H2Client.connect(process.port, certificate[0])
+    asked: list[int] = []
+    process.process.send_signal(signal.SIGTERM)
+    while not client.over:
+        try:
+            asked.append(client.request("/hi"))
+        except h2.exceptions.ProtocolError:
+            break  # it has been told
+        await until(lambda: client.over or asked[-1] in client.ended, "an answer")
+    await until(lambda: client.over, "the end of the connection")
+    assert len(asked) > 5
+    cut = [stream for stream in asked if stream in client.heads and stream not in client.ended]
+    assert cut == []
     assert await process.wait() == 0
 
 

@@ -6,6 +6,7 @@ is asked, and both refuse without saying why. Here all of that is refused with a
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import h11
@@ -14,7 +15,7 @@ from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request, Trailers
+from hypercorn.protocol.events import Request, StreamClosed, Trailers
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 
@@ -154,11 +155,21 @@ class StrictH11(H11Protocol):
                 await self._send_error_response(error.error_status_hint)
 
 
+ENDING_TURNS = 20
+"""Of the loop, in which the task that sends comes to the end of an answer."""
+
+
 class PlainH2(H2Protocol):
     """HTTP/2 whose streams end, too, where trailers that were announced did not come."""
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Hypercorn's, which takes a block of no fields for a sent one: nothing goes out, and the stream stays open."""
+        """Hypercorn's, which takes a block of no fields for a sent one: nothing goes out, and the stream stays open.
+        And which, when the process ends, says so after an answer's last bytes and before that these were the last."""
+        if isinstance(event, StreamClosed) and self.context.terminated.is_set():
+            for _ in range(ENDING_TURNS):
+                if event.stream_id not in self.stream_buffers:
+                    break
+                await asyncio.sleep(0)
         if not isinstance(event, Trailers) or event.headers:
             await super().stream_send(event)
 
