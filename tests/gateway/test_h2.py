@@ -108,3 +108,23 @@ async def test_a_route_that_leaves_ends_its_streams_in_good_order(
     await client.answer(viewer)
     assert viewer not in client.reset
     assert await client.answer(client.request("/hi")) == (200, b"hi")
+
+
+async def test_a_request_that_comes_too_late_may_be_asked_of_another(
+    world: World, certificate: tuple[Path, Path]
+) -> None:
+    """Beside an answer that the end waits for: it was not looked at, and is told so."""
+    cert, key = certificate
+    tls = {"certfile": str(cert), "keyfile": {"file": str(key)}}
+    await world.start([*ROUTES, route("/slow", "slow", seconds=1.5)], tls=tls, drain_timeout=10.0)
+    client = await H2Client.connect(world.port, cert)
+    slow = client.request("/slow")
+    await until(lambda: world.gateway.status()["requests"] == 1, "the request")
+    ending = asyncio.create_task(world.gateway.close())
+    while not client.reset:
+        late = client.request("/hi")
+        await until(lambda late=late: late in client.ended or late in client.reset, "an answer")  # type: ignore[misc]
+    assert client.reset == {late: h2.errors.ErrorCodes.REFUSED_STREAM}
+    assert (await client.answer(slow))[0] == 200
+    await ending
+    await client.close()

@@ -4,7 +4,7 @@
 {"op": "status"}   {"ok": true, "pid", "generation", "fingerprint", "binds", "connections", "streams", "requests",
                    "rss"}
 {"op": "drain"}    {"ok": true}, and the process ends in good order
-{"op": "metrics"}  {"ok": true, "text"}: what it has counted, in Prometheus' text format
+{"op": "metrics"}  {"ok": true, "worker", "text"}: what it has counted, in Prometheus' text format
 {"op": "share"}    a line for each bind with its sockets' descriptors, then {"ok": true} (see handover.py)
 """
 
@@ -93,7 +93,7 @@ class ControlSocket:
         if op == "reload":
             return await self._reload()
         if op == "metrics":
-            return {"ok": True, "text": self._gateway.metrics.text().decode()}
+            return {"ok": True, "worker": self._gateway.worker, "text": self._gateway.metrics.text().decode()}
         if op == "drain":
             self._drain()
             return {"ok": True}

@@ -58,6 +58,10 @@ class Gateway:
         self._dispatcher: Dispatcher | None = None
 
     @property
+    def worker(self) -> int:
+        return self._services.worker
+
+    @property
     def metrics(self) -> Metrics:
         return self._services.metrics
 
@@ -134,15 +138,16 @@ class Gateway:
         # The one before this, since what waits in its sockets' queues would be lost with them; then those beside it.
         kin = sorted(gateway_workers(services.gateway, spec.workers), key=lambda one: one != services.process)
         asked = [one for one in kin if one != services.process or self._dispatcher is None]
-        for one in asked:
-            if not self._listeners.lacks(spec.bind, shared):
-                break
-            path, beside = services.layout.gateway_socket(one), one != services.process
-            for bind, share in (await asyncio.to_thread(handover.ask, path, beside=beside)).items():
-                if bind in shared:
+        if not self._listeners.lacks(spec.bind):
+            asked = []
+        ask = (
+            asyncio.to_thread(handover.ask, services.layout.gateway_socket(one), beside=one != services.process)
+            for one in asked
+        )
+        for found in await asyncio.gather(*ask):
+            for bind, share in found.items():
+                if shared.setdefault(bind, share) is not share:
                     share.close()
-                else:
-                    shared[bind] = share
         try:
             return self._listeners.stage(spec.bind, certificate, shared, several=spec.workers > 1)
         finally:

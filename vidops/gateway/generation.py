@@ -147,6 +147,7 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             keys=lambda: [_key(spec) for document in services.in_force for spec in document.spec.routes],
             version=__version__,
             worker=services.worker,
+            several=lambda: bool(services.kin),
             others=services.others,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +152,9 @@ class Listeners:
         """What other processes of this gateway may serve on, too."""
         return [listener.share for listener in self._current]
 
-    def lacks(self, binds: Sequence[str], shared: Container[Bind]) -> bool:
-        """Whether there is one that is neither open here nor `shared`."""
-        current = {listener.bind for listener in self._current}
-        return any(bind not in current and bind not in shared for bind in map(Bind.parse, binds))
+    def lacks(self, binds: Sequence[str]) -> bool:
+        """Whether there is one that is not open here."""
+        return not {Bind.parse(text) for text in binds} <= {listener.bind for listener in self._current}
 
     def stage(
         self,

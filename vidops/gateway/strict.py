@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import h2.events
 import h11
+from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
@@ -172,6 +174,16 @@ class PlainH2(H2Protocol):
                 await asyncio.sleep(0)
         if not isinstance(event, Trailers) or event.headers:
             await super().stream_send(event)
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        """Hypercorn's, which says of a request that comes after the end's announcement that all is well with it."""
+        if self.context.terminated.is_set():
+            refused = {e.stream_id for e in events if isinstance(e, h2.events.RequestReceived)}
+            for stream_id in refused:
+                # It was not looked at: another connection may take it (RFC 9113, 8.7).
+                self.connection.reset_stream(stream_id, error_code=ErrorCodes.REFUSED_STREAM)
+            events = [e for e in events if getattr(e, "stream_id", None) not in refused]
+        await super()._handle_events(events)
 
 
 class StrictProtocols(ProtocolWrapper):

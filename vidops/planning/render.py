@@ -18,7 +18,7 @@ LOG_BYTES = 1024 * 1024
 """Of one program's log; one older file of as much is kept."""
 PROGRAM_PATTERN = r"[a-z0-9](?:[a-z0-9_-]|\.(?=[a-z0-9])){0,150}"
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the RPC namespace that `supervisord_conf` names. Raised when an older control plane could not use a newer
 supervisord's, or the other way round."""
 

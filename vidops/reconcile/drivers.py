@@ -212,6 +212,8 @@ class GatewayDriver(ProgramDriver):
         except TemporaryError:
             # One that only takes its time may come up yet; but not in the place of one that serves.
             if program in self._supplanting:
+                # When it is tried again is decided where it was asked for.
+                host.wanted.discard(program)
                 await host.processes.stop(program, spec.program.stop_timeout)
                 try:
                     await host.gateway(name, {"op": "status"})
@@ -221,6 +223,10 @@ class GatewayDriver(ProgramDriver):
         await self._dismiss(program)
 
     async def replace(self, name: str, program: Program) -> None:
+        if name in self._supplanting:
+            # It is not there yet itself: two that come up at once would be in each other's way.
+            await super().replace(name, program)
+            return
         self.host.wanted.add(name)
         self._supplanting.add(name)
         await self.host.processes.supplant(name)

@@ -322,6 +322,8 @@ class GatewayContext:
     """Of vidops."""
     worker: int = 1
     """Which of the gateway's processes this is."""
+    several: Callable[[], bool] = bool
+    """Whether there are more of them now."""
     others: Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]] = _nobody
     """What the gateway's other processes answer to a request of their control sockets: those that do."""
     tenants: Callable[[str], TenantDirectory] = _no_directory

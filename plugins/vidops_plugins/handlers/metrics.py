@@ -6,7 +6,7 @@ Who is restricted to some cameras sees those, and nothing of what others do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vidops.api import (
@@ -25,7 +25,6 @@ from vidops.api import (
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
-    from prometheus_client.samples import Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CAMERA = (
@@ -56,44 +55,32 @@ def build(options: ShowMetrics, context: GatewayContext) -> ASGIApp:
         extra.register(_Fixed([*_cameras(seen), *([] if some else await _resources(context))]))
         body = generate_latest(extra)
         if not some:
-            texts = [context.metrics.text(), *(a["text"].encode() for a in await context.others("metrics"))]
-            body = (texts[0] if len(texts) == 1 else await asyncio.to_thread(summed, texts)) + body
+            own = context.metrics.text()
+            others = {int(a["worker"]): a["text"].encode() for a in await context.others("metrics")}
+            several = (
+                await asyncio.to_thread(side_by_side, {context.worker: own, **others}) if context.several() else own
+            )
+            body = several + body
         await respond(scope, send, 200, body, content_type=CONTENT_TYPE, headers=[(b"cache-control", b"no-store")])
 
     return app
 
 
-def summed(texts: Sequence[bytes]) -> bytes:
-    """What several processes of one gateway have counted, as if it had been one. Of what cannot be added (which Python
-    it is, say) the first one's, of a start the earliest."""
+def side_by_side(texts: Mapping[int, bytes]) -> bytes:
+    """What several processes of one gateway have counted, each with its number as a label. They are not added: where
+    one ends, the sum would go down, which Prometheus takes for a restart of all."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.parser import text_string_to_metric_families
 
     families: dict[str, Metric] = {}
-    values: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
-    for text in texts:
+    for worker, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text.decode()):
+            own = [s._replace(labels={**s.labels, "worker": str(worker)}) for s in family.samples]
             kept = families.setdefault(family.name, family)
-            for sample in family.samples:
-                key = sample.name, tuple(sorted(sample.labels.items()))
-                before = values.get(key)
-                if before is None:
-                    values[key] = sample
-                    if kept is not family:
-                        kept.samples.append(sample)
-                else:
-                    values[key] = sample._replace(value=_together(sample.name, before.value, sample.value))
-    for family in families.values():
-        family.samples = [values[s.name, tuple(sorted(s.labels.items()))] for s in family.samples]
+            kept.samples = own if kept is family else [*kept.samples, *own]
     registry = CollectorRegistry()
     registry.register(_Fixed(list(families.values())))
     return generate_latest(registry)
-
-
-def _together(name: str, one: float, other: float) -> float:
-    if name.endswith(("_created", "_start_time_seconds")):
-        return min(one, other)
-    return one if name.endswith("_info") else one + other
 
 
 class _Fixed:
