@@ -61,7 +61,7 @@ cp -a --no-preserve=ownership "$here/rootfs/." "$root/"
 in_guest apt-get update -qq
 in_guest apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
   systemd systemd-sysv udev dbus kmod openssh-server iproute2 procps python3 python3-venv sudo \
-  ffmpeg v4l-utils zstd linux-image-amd64 linux-headers-amd64 v4l2loopback-dkms v4l2loopback-utils
+  ffmpeg v4l-utils ustreamer curl zstd linux-image-amd64 linux-headers-amd64 v4l2loopback-dkms v4l2loopback-utils
 find "$root/lib/modules" -name 'v4l2loopback.ko*' | grep -q . || die "DKMS built no v4l2loopback for the guest's kernel"
 in_guest apt-get clean
 
