@@ -40,6 +40,11 @@ def server() -> str:
     return "hypercorn"
 
 
+def followed(process: Process) -> None:
+    """Have it know of another that clients can come to, once it ends."""
+    handover.close(handover.ask(process.layout.gateway_socket("web")))
+
+
 class Load:
     """Requests without a pause, on connections that are kept and on new ones."""
 
@@ -138,6 +143,7 @@ async def test_a_handshake_that_is_under_way_is_ended_and_its_request_answered(
     await process.start([HI], tls=tls(certificate, http3=False))
     with socket.create_connection(("127.0.0.1", process.port)) as sock:
         sock.setblocking(False)
+        followed(process)
         process.process.send_signal(signal.SIGTERM)
         await until(lambda: process.logged("ending"), "its end")
         trusted = ssl.create_default_context(cafile=str(certificate[0]))
@@ -154,6 +160,7 @@ async def test_an_answer_of_http2_comes_to_its_end(process: Process, certificate
     await process.start([HI], tls=tls(certificate, http3=False))
     client = await H2Client.connect(process.port, certificate[0])
     asked: list[int] = []
+    followed(process)
     process.process.send_signal(signal.SIGTERM)
     while not client.over:
         try:

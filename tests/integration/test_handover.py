@@ -10,7 +10,7 @@ import pytest
 from tests.integration.viewer import Load
 from vidops.testing import Host, free_port, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 STACK = """\
 apiVersion: vidops/v1
 gateways:

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.viewer import Load, Viewer, get
 from vidops.testing import Host, free_port, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 STACK = """\
 apiVersion: vidops/v1
 devices:

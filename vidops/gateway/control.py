@@ -75,7 +75,7 @@ class ControlSocket:
                 if not line:
                     break
                 if line == handover.REQUEST:
-                    handover.send(writer.get_extra_info("socket").fileno(), self._gateway.shares)
+                    handover.send(writer.get_extra_info("socket").fileno(), self._gateway.share())
                     continue
                 writer.write(_line(await self.answer(line)))
                 await writer.drain()

@@ -48,6 +48,8 @@ class Gateway:
         self._config = hypercorn_config()
         self._listeners = Listeners(self._connect, self._connect_quic)
         self._server: Server | None = None
+        self._followed = False
+        """Whether there is another process that clients can come to, once this one ends."""
         self._epoch = Epoch()
         self._former: set[Epoch] = set()
         """Other certificates, or none, were asked of their clients: they are let go."""
@@ -65,9 +67,9 @@ class Gateway:
     def metrics(self) -> Metrics:
         return self._services.metrics
 
-    @property
-    def shares(self) -> list[Share]:
-        """What another process of this gateway may serve on."""
+    def share(self) -> list[Share]:
+        """What another process of this gateway serves on from now on."""
+        self._followed = True
         return self._listeners.shares
 
     @property
@@ -192,7 +194,7 @@ class Gateway:
             # What has come is not yet among the connections: TLS has its handshake first.
             coming = LEAVE_TIMEOUT if self._listeners.secure else ARRIVAL
             self._listeners.close()
-            if self._dispatcher is not None:
+            if self._followed and self._dispatcher is not None:
                 self._dispatcher.leave()
                 # HTTP/3 has a word for it, which needs no answer to go with.
                 await self._epoch.context.terminated.set()
