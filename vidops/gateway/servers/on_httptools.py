@@ -363,9 +363,7 @@ class FrontConnection(asyncio.Protocol):
 
     def _look(self) -> None:
         """Close a connection that has been idle for too long; one timer serves however many requests there are."""
-        due = self._idle_since + KEEP_ALIVE
-        if self._exchange is not None:
-            due = self._loop.time() + KEEP_ALIVE
+        due = (self._idle_since if self._exchange is None else self._loop.time()) + KEEP_ALIVE
         if due > self._loop.time():
             self._idle = self._loop.call_at(due, self._look)
         else:
