@@ -58,6 +58,7 @@ from vidops.ports import (
     VideoPacket,
     VideoTrack,
 )
+from vidops.ranges import Range, parse_range
 from vidops.resources.catalogue import (
     ASGIApp,
     CaptureBuild,
@@ -148,6 +149,7 @@ __all__ = [
     "PermanentError",
     "PositiveDuration",
     "Program",
+    "Range",
     "Receive",
     "Recordings",
     "Reference",
@@ -192,6 +194,7 @@ __all__ = [
     "media_info",
     "mode_refusal",
     "nearest",
+    "parse_range",
     "problem",
     "query",
     "query_node",

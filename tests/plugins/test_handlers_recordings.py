@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
 from vidops.api import GRANTS, TENANT, GatewayContext, Grant, Tenant
+from vidops.ranges import parse_range
 from vidops.runtime.index import Recording, RecordingsIndex
 from vidops.runtime.recordings import RecordingsReader
 from vidops_plugins.handlers import footage, recordings
-from vidops_plugins.handlers.ranges import parse_range
 
 ROUTES = [route("/v1/recordings/**", "recordings")]
 BASE = "/v1/recordings"

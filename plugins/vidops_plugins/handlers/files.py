@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from email.utils import formatdate, parsedate_to_datetime
 from stat import S_ISREG
 
-from vidops.api import Scope, Send, header, respond
+from vidops.api import Range, Scope, Send, header, parse_range, respond
 from vidops_plugins.handlers.portion import PROMPT, Portion
-from vidops_plugins.handlers.ranges import Range, parse_range
 
 FIRST = 64 * 1024
 """Bytes of a file that are sent at first."""

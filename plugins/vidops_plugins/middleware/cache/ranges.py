@@ -3,11 +3,8 @@ upstream's to answer."""
 
 from __future__ import annotations
 
-import re
-
+from vidops.api import parse_range
 from vidops_plugins.middleware.cache.fields import Fields, first, when
-
-_ONE = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
 def whole(request: Fields, stored: Fields) -> bool:
@@ -26,12 +23,6 @@ def whole(request: Fields, stored: Fields) -> bool:
 
 def part(request: Fields, size: int) -> tuple[int, int] | None:
     """The first and the last byte that a request asks for; None where it is not one range within `size` bytes."""
-    asked = [value.decode("latin-1").strip() for name, value in request if name == b"range"]
-    match = _ONE.fullmatch(asked[0]) if len(asked) == 1 else None
-    if match is None:
-        return None
-    if not match[1]:
-        length = min(int(match[2] or 0), size)
-        return (size - length, size - 1) if length else None
-    begin, end = int(match[1]), min(int(match[2] or size), size - 1)
-    return (begin, end) if begin <= end else None
+    asked = [value.decode("latin-1") for name, value in request if name == b"range"]
+    found = parse_range(asked[0], size) if len(asked) == 1 else None
+    return (found.start, found.end) if found is not None and found.satisfiable else None
