@@ -42,8 +42,8 @@ class ControlSocket:
 
     async def open(self) -> None:
         """In the place of a process before this one, which may still be there: there is always one that answers."""
-        # Shorter than its name: what fits there fits here.
-        own = f"{os.path.dirname(self._path)}/.{os.getpid()}"
+        # Like no gateway's name; removed with theirs, should this process end in between.
+        own = f"{os.path.dirname(self._path)}/~{os.getpid()}.sock"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(own)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
