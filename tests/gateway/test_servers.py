@@ -37,6 +37,16 @@ async def asked(client: Client) -> int:
     return (await client.answer()).status
 
 
+async def says_hi(client: Client) -> None:
+    """Over a WebSocket, and hears it."""
+    client.send(b"\x81\x82\0\0\0\0hi")
+    async with asyncio.timeout(5):
+        frames = await client.reader.readexactly(4)
+        while b"hi" not in frames:
+            frames += await client.reader.read(64)
+    assert frames.endswith(b"\x81\x02hi")
+
+
 async def test_an_edit_is_for_new_connections(world: World) -> None:
     await world.start(ROUTES)
     async with await Client.connect(world.port) as old, await Client.connect(world.port) as other:
@@ -81,12 +91,7 @@ async def test_a_handshake_behind_requests_is_hypercorns(world: World) -> None:
         client.send(b"GET /hi HTTP/1.1\r\nHost: x\r\n\r\n" + HANDSHAKE)
         assert (await client.answer()).body == b"hi"
         assert (await client.head()).status == 101
-        client.send(b"\x81\x82\0\0\0\0hi")
-        async with asyncio.timeout(5):
-            frames = await client.reader.readexactly(4)
-            while b"hi" not in frames:
-                frames += await client.reader.read(64)
-        assert b"\x81\x02hi" in frames
+        await says_hi(client)
         status = world.gateway.status()
         assert (status["connections"], status["streams"]) == (1, 1)
     await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
@@ -109,12 +114,7 @@ async def test_a_handshake_behind_an_answer_that_is_under_way_waits_for_it(world
             body += chunk
         assert body == bytes(size)
         assert (await client.head()).status == 101
-        client.send(b"\x81\x82\0\0\0\0hi")
-        async with asyncio.timeout(5):
-            frames = await client.reader.readexactly(4)
-            while b"hi" not in frames:
-                frames += await client.reader.read(64)
-        assert frames.endswith(b"\x81\x02hi")
+        await says_hi(client)
         status = world.gateway.status()
         assert (status["connections"], status["streams"], status["requests"]) == (1, 1, 2)
     await until(lambda: world.gateway.status()["connections"] == 0, "no connection is left")
