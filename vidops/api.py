@@ -17,6 +17,7 @@ def vidops_handlers():
 from vidops.asgi import (
     DIRECT,
     GRANTS,
+    INTERIM,
     ORIGIN,
     PEER,
     TENANT,
@@ -104,6 +105,7 @@ __all__ = [
     "DIRECT",
     "FFMPEG",
     "GRANTS",
+    "INTERIM",
     "ORIGIN",
     "PEER",
     "PYTHON",

@@ -17,6 +17,9 @@ Headers = list[tuple[bytes, bytes]]
 
 DIRECT = "vidops.direct"
 """Key of `scope["extensions"]` under which a `Direct` is found where the connection allows one."""
+INTERIM = "vidops.interim"
+"""Key of `scope["extensions"]` where the client can be told something before the answer (RFC 9110, 15.2): send messages
+of this type, with `status` (102 to 199) and `headers`, before `http.response.start`."""
 PEER = "vidops.peer"
 """Key of the scope: the address that is connected, where `trusted_proxies` believed who that says the client is."""
 ORIGIN = "vidops.origin"

@@ -52,7 +52,7 @@ class Client:
     async def answer(self, *, body: bool = True, timeout: float = 10.0) -> Answer:
         head = await self.head(timeout)
         async with asyncio.timeout(timeout):
-            if not body or head.status in (204, 304):
+            if not body or head.status < 200 or head.status in (204, 304):
                 data = b""
             elif "content-length" in head.headers:
                 data = await self.reader.readexactly(int(head.headers["content-length"]))

@@ -15,13 +15,13 @@ from tests.gateway.world import until
 
 
 class H2Client:
-    """One connection. What comes is kept by stream: `hints`, `heads`, `bodies`, `trailers`, `ended`."""
+    """One connection. What comes is kept by stream: `interim`, `heads`, `bodies`, `trailers`, `ended`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.heads: dict[int, dict[str, str]] = {}
-        self.hints: dict[int, list[str]] = {}
+        self.interim: dict[int, list[list[tuple[str, str]]]] = {}
         self.trailers: dict[int, list[tuple[str, str]]] = {}
         self.bodies: dict[int, bytearray] = {}
         self.ended: set[int] = set()
@@ -77,7 +77,7 @@ class H2Client:
         if isinstance(event, h2.events.ResponseReceived):
             self.heads[event.stream_id] = dict(event.headers)
         elif isinstance(event, h2.events.InformationalResponseReceived):
-            self.hints.setdefault(event.stream_id, []).extend(v for n, v in event.headers if n == "link")
+            self.interim.setdefault(event.stream_id, []).append(list(event.headers))
         elif isinstance(event, h2.events.TrailersReceived):
             self.trailers[event.stream_id] = list(event.headers)
         elif isinstance(event, h2.events.DataReceived):

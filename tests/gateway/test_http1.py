@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.gateway.client import Client, get
 from tests.gateway.world import BOTH, World, route, until
-from vidops.api import ASGIApp, GatewayContext, HandlerType, Options, Receive, Scope, Send
+from vidops.api import INTERIM, ASGIApp, GatewayContext, HandlerType, Options, Receive, Scope, Send
 from vidops.gateway import config
 from vidops.gateway.servers import on_httptools
 from vidops.resources.catalogue import Catalogue
@@ -113,7 +113,7 @@ async def test_a_scope_says_what_asgi_wants(world: World, told: Told) -> None:
     }
     assert scope["headers"] == [(b"host", b"x"), (b"x-two", b"1"), (b"x-two", b"2")]
     assert (tuple(scope["client"]), tuple(scope["server"])) == (mine, ("127.0.0.1", world.port))
-    assert not {"http.response.trailers", "http.response.early_hint"} & set(scope["extensions"])
+    assert {"http.response.trailers", INTERIM} <= set(scope["extensions"])
 
 
 async def test_a_body_is_waited_for_where_the_client_waits(world: World) -> None:
@@ -144,6 +144,40 @@ async def test_older_clients_have_the_end_of_the_connection(world: World, told: 
         head = await client.head()
         assert (head.headers["connection"], head.headers.get("transfer-encoding")) == ("close", None)
         assert await client.closed() == b"onetwo"
+
+
+TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
+
+
+async def test_trailers_go_behind_a_body_in_chunks(world: World, told: Told) -> None:
+    trailed = {**start(), "trailers": True}
+    some = {**TRAILERS, "headers": [(b"x-one", b"1")], "more_trailers": True}
+    told.answer = parts(trailed, part(b"one"), part(b"two", more=False), some, TRAILERS)
+    async with await Client.connect(world.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nTE: trailers\r\n\r\n")
+        await client.head()
+        said = await client.reader.readuntil(b"\r\n\r\n")
+        assert said == b"3\r\none\r\n3\r\ntwo\r\n0\r\nx-one: 1\r\nx-sum: 1\r\n\r\n"
+        told.answer = parts(
+            {**start(200, (b"content-length", b"3")), "trailers": True}, part(b"one", more=False), TRAILERS
+        )
+        assert (await client.get("/")).body == b"one", "no place for them, and the connection is in step"
+        told.answer = parts(trailed, part(b"", more=False), TRAILERS)
+        assert (await client.get("/", method="HEAD")).status == 200
+        told.answer = parts(trailed, part(b"one", more=False))  # and does not send them
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert not (await client.closed()).endswith(b"0\r\n\r\n"), "an answer that is not whole looks whole"
+
+
+async def test_what_comes_out_of_turn_ends_the_answer(world: World, told: Told) -> None:
+    told.answer = parts(start(), part(b"one"), {"type": INTERIM, "status": 103, "headers": []}, part(b"", more=False))
+    async with await Client.connect(world.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        said = await client.closed()
+    assert b"HTTP/1.1 103" not in said
+    assert not said.endswith(b"0\r\n\r\n")
+    told.answer = parts(TRAILERS)
+    assert (await get(world.port, "/")).status == 500
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -16,6 +16,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
+from vidops.gateway import beside
 from vidops.gateway.config import HEAD_TIMEOUT, LAST_WORDS
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
@@ -129,6 +130,7 @@ class Connection(TCPServer):
             _, port = scope["server"] or ("", None)
             if port is not None:
                 scope[ALT_SVC] = self._alt_svc(port)
+        beside.offer(scope)
         offer_tunnel(scope, send)
         scope[ABORT] = self.abort
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):

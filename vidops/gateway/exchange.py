@@ -9,6 +9,7 @@ from typing import Any
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.config import Config
 
+from vidops.gateway import beside
 from vidops.resources.catalogue import ASGIApp, Message, Scope, Send
 
 LEAVING_GRACE = 1.0
@@ -37,14 +38,18 @@ class Exchange:
         if self.task is not None and self._leaving is None and not self._over:
             self._leaving = self.task.get_loop().call_later(LEAVING_GRACE, self.task.cancel)
 
-    def sender(self, send: Callable[[Any], Awaitable[None]]) -> Send:
+    def sender(self, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> Send:
         """ASGI's `send`. After its client has gone, Hypercorn drops what it is given without a wait: an application
         that does nothing but send would let nobody else have a turn, and not hear that it is cancelled."""
+        stream: Any = getattr(send, "__self__", None)
 
         async def sent(message: Message) -> None:
             if self._leaving is not None:
                 await asyncio.sleep(0)
-            await send(message)
+            if beside.passes_by(scope, message):
+                await beside.send(stream, message)
+            else:
+                await send(message)
 
         return sent
 
@@ -103,7 +108,7 @@ class Exchanges(TaskGroup):
 
     async def _run(self, exchange: Exchange, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:
         try:
-            await self._app(scope, exchange.queue.get, exchange.sender(send))
+            await self._app(scope, exchange.queue.get, exchange.sender(scope, send))
         finally:
             exchange.end()
             self._running.discard(exchange)

@@ -29,7 +29,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
 
-from vidops.gateway import h3head
+from vidops.gateway import beside, h3head
 from vidops.gateway.bounded import MAX_STREAMS, BoundedHttp, BoundedQuic
 from vidops.gateway.config import MAX_HEAD
 from vidops.gateway.datagrams import Address
@@ -330,6 +330,7 @@ class QuicCall:
 
     def _prepare(self, scope: Scope, send: Any) -> None:
         scope["extensions"]["tls"] = self._tls
+        beside.offer(scope)
         scope["extensions"].pop("http.response.push", None)  # browsers take none any more
         scope[ABORT] = partial(self._drop, send.__self__.stream_id)
 

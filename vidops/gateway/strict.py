@@ -13,11 +13,12 @@ import h2.events
 import h11
 from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
+from h11._writers import ChunkedWriter
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.events import EndBody, InformationalResponse, Request, StreamClosed, Trailers
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request, StreamClosed, Trailers
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 
@@ -75,6 +76,7 @@ class StrictH11(H11Protocol):
         self.can_read: _Turn = _Turn()
         self.direct: TransportStream | None = None
         """By which the application may answer the request that is being served."""
+        self._trailers: list[tuple[bytes, bytes]] = []
         if isinstance(self.connection, h11.Connection):
             self.connection._receive_buffer = StrictBuffer(self.config.h11_max_incomplete_size)
 
@@ -148,6 +150,19 @@ class StrictH11(H11Protocol):
         await self.stream.handle(Request(STREAM_ID, headers, version, "GET", request.target, state))
         self.keep_alive_requests += 1
         await self.context.mark_request()
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Hypercorn's, with interim responses, and with trailers behind a body in chunks."""
+        if isinstance(event, InformationalResponse):
+            await self._send_h11_event(h11.InformationalResponse(headers=event.headers, status_code=event.status_code))
+        elif isinstance(event, Trailers):
+            self._trailers += event.headers
+        elif isinstance(event, EndBody) and self._trailers:
+            trailers, self._trailers = self._trailers, []
+            chunked = isinstance(cast(h11.Connection, self.connection)._writer, ChunkedWriter)
+            await self._send_h11_event(h11.EndOfMessage(headers=trailers if chunked else []))
+        else:
+            await super().stream_send(event)
 
     async def handle(self, event: Event) -> None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import Field
 
-from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
+from vidops.api import INTERIM, ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
 from vidops_plugins.middleware.fields import FieldName, FieldValue, filled
 
 
@@ -27,6 +27,7 @@ class Headers(Options):
 
 def build(options: Headers, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     inward, outward = _changer(options.request), _changer(options.response)
+    early = _changer(Change(remove=[*options.response.set, *options.response.remove]))
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def changed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,6 +36,8 @@ def build(options: Headers, context: GatewayContext) -> Callable[[ASGIApp], ASGI
             async def answer(message: Message) -> None:
                 if message["type"].endswith("response.start") or message["type"] == "websocket.accept":
                     message = {**message, "headers": outward(scope, message.get("headers", ()))}
+                elif message["type"] == INTERIM:
+                    message = {**message, "headers": early(scope, message["headers"])}
                 await send(message)
 
             await app(inner, receive, answer)

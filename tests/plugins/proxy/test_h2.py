@@ -1,4 +1,4 @@
-"""What only a client of HTTP/2 gets of an upstream's answer: early hints, and trailers."""
+"""What a client of HTTP/2 gets beside an upstream's answer: interim responses, and trailers."""
 
 from __future__ import annotations
 
@@ -36,17 +36,19 @@ def says(service: Service, text: str) -> None:
     service.talk = talk
 
 
-async def test_early_hints_come_early(service: Service, client: H2Client) -> None:
+async def test_interim_responses_come_early(service: Service, client: H2Client) -> None:
     heard_of = asyncio.Event()
 
     async def talk(heard: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 103 Early Hints\r\nLink: {LINK}\r\nX-Other: no\r\n\r\n".encode())
+        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        writer.write(f"HTTP/1.1 103 Early Hints\r\nLink: {LINK}\r\nSet-Cookie: a=b\r\n\r\n".encode())
         await heard_of.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     service.talk = talk
     stream = client.request("/")
-    await until(lambda: client.hints.get(stream) == [LINK], "the hint before the answer")
+    interim = [[(":status", "102")], [(":status", "103"), ("link", LINK)]]
+    await until(lambda: client.interim.get(stream) == interim, "what comes before the answer")
     assert stream not in client.heads
     heard_of.set()
     assert await client.answer(stream) == (200, b"ok")
@@ -79,17 +81,6 @@ async def test_who_does_not_ask_gets_none(service: Service, client: H2Client) ->
     assert await client.answer(stream) == (200, b"hello")
     assert (client.trailers, "trailer" in client.heads[stream]) == ({}, False)
     assert service.heard[0].get("te") is None
-
-
-async def test_clients_of_http1_get_the_answer_alone(world: World, service: Service) -> None:
-    early = f"HTTP/1.1 103 Early Hints\r\nLink: {LINK}\r\n\r\n"
-    says(service, f"{early}{CHUNKED}Trailer: X-Checksum\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: 5d41\r\n\r\n")
-    await world.start([route("/**", "proxy", upstreams=[service.url])])
-    async with await Client.connect(world.port) as client:
-        for _ in range(2):
-            answer = await client.get("/", headers="TE: trailers\r\nConnection: TE\r\n")
-            assert (answer.status, answer.body) == (200, b"hello")
-    assert service.connections == 1
 
 
 @pytest.mark.parametrize("endless", ["one trailer", "many trailers", "an extension of a chunk"])

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-from vidops.asgi import json_bytes, problem
+from vidops.asgi import INTERIM, json_bytes, problem
 from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import LEAVING_GRACE
@@ -46,8 +46,8 @@ class Exchange:
     """`receive`, and itself as `send`. `size`: bytes of the body that wait for the application."""
 
     __slots__ = (
-        "_bodiless", "_carrier", "_chunked", "_chunks", "_keep", "_leaving", "_left", "_news", "_told", "complete",
-        "direct", "done", "gone", "head", "remaining", "size", "started", "task", "unchunk",
+        "_bodiless", "_carrier", "_chunked", "_chunks", "_ended", "_keep", "_leaving", "_left", "_news", "_told",
+        "_trailing", "complete", "direct", "done", "gone", "head", "remaining", "size", "started", "task", "unchunk",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, head: Head) -> None:
@@ -70,6 +70,8 @@ class Exchange:
         self._bodiless = False
         self._chunked = False
         self._left = -1
+        self._trailing = False
+        self._ended = False
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -146,6 +148,12 @@ class Exchange:
             self._body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == "http.response.start" and not self.started:
             self._start(int(message["status"]), message.get("headers", ()))
+            self._trailing = message.get("trailers", False) and self._chunked and not self._bodiless
+        elif kind == "http.response.trailers" and self.started:
+            self._trailers(message.get("headers", ()), more=message.get("more_trailers", False))
+        elif kind == INTERIM and not self.started and self.head.version == "1.1":
+            block = _block([b"%b: %b\r\n" % field for field in message["headers"]])
+            self._carrier.put(b"HTTP/1.1 %d \r\n%b\r\n" % (message["status"], block))
         else:
             raise RuntimeError(f"{kind} cannot be sent now")
         return self._carrier.room()
@@ -179,10 +187,7 @@ class Exchange:
                 keep = False
         if not keep:
             lines.append(b"connection: close\r\n")
-        block = b"".join(lines)
-        # One that holds a whole other field would look well.
-        if block.count(b"\n") != len(lines) or not _FIELDS.fullmatch(block):
-            raise ValueError("a header field of the answer holds what none may hold")
+        block = _block(lines)
         self._bodiless = none or self.head.method == "HEAD"
         self._left = length
         self._keep = keep
@@ -194,7 +199,7 @@ class Exchange:
             if type(data) is not bytes:
                 data = bytes(data)
             if self._chunked:
-                end = b"" if more else b"0\r\n\r\n"
+                end = b"" if more else self._last_chunk
                 data = b"%x\r\n%b\r\n%b" % (len(data), data, end)
             elif self._left >= 0:
                 if len(data) > self._left:
@@ -202,11 +207,38 @@ class Exchange:
                 self._left -= len(data)
             self._carrier.put(data)
         elif not more and self._chunked and not self._bodiless:
-            self._carrier.put(b"0\r\n\r\n")
+            self._carrier.put(self._last_chunk)
         if not more:
-            self.done = True
-            whole = self._bodiless or self._left <= 0
-            self._carrier.answered(self, keep=self._keep and whole)
+            self._ended = True
+            if not self._trailing:
+                self._finish()
+
+    def _trailers(self, headers: Any, *, more: bool) -> None:
+        """Those that have no last chunk to go behind are dropped."""
+        if self._trailing and not self.done:
+            if not self._ended:
+                raise RuntimeError("trailers cannot be sent before the body's end")
+            self._carrier.put(_block([b"%b: %b\r\n" % field for field in headers]) + (b"" if more else b"\r\n"))
+            if not more:
+                self._finish()
+
+    @property
+    def _last_chunk(self) -> bytes:
+        return b"0\r\n" if self._trailing else b"0\r\n\r\n"
+
+    def _finish(self) -> None:
+        self.done = True
+        whole = self._bodiless or self._left <= 0
+        self._carrier.answered(self, keep=self._keep and whole)
+
+
+def _block(lines: list[bytes]) -> bytes:
+    """Of whole fields. Raises `ValueError` for one that would be two."""
+    block = b"".join(lines)
+    # One that holds a whole other field would look well.
+    if block.count(b"\n") != len(lines) or not _FIELDS.fullmatch(block):
+        raise ValueError("a header field of the answer holds what none may hold")
+    return block
 
 
 def refused(refusal: Refused) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
-from vidops.gateway import lines
+from vidops.gateway import beside, lines
 from vidops.gateway.config import KEEP_ALIVE, LAST_WORDS, MAX_HEAD
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.guard import Refused
@@ -280,7 +280,7 @@ class FrontConnection(asyncio.Protocol):
 
     def _scope(self, head: Head, exchange: Exchange) -> Scope:
         path, _, query = head.target.partition(b"?")
-        extensions: dict[str, Any] = {}
+        extensions: dict[str, Any] = beside.extensions(head.version)
         if self._tls is not None:
             extensions["tls"] = self._tls
         else:

@@ -28,7 +28,7 @@ from vidops_plugins.handlers.proxy.exchange import (
     Exchange,
     RequestBody,
     Slow,
-    hints_of,
+    interim_of,
     takes_trailers,
 )
 from vidops_plugins.handlers.proxy.options import Proxy
@@ -89,7 +89,7 @@ class Proxying:
             timeouts = self.options.timeouts
             exchange = Exchange(connection, body, first_byte=timeouts.first_byte, idle=timeouts.idle)
             try:
-                answered = await exchange.head(hints_of(scope, send))
+                answered = await exchange.head(interim_of(scope, send))
                 if answered.status == 101:
                     raise Broken("it switched protocols without being asked")
                 if safe and not last and answered.status in self.options.retry.statuses:

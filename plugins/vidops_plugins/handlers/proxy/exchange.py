@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from vidops.api import Message, Receive, Scope, Send, header
+from vidops.api import INTERIM, Message, Receive, Scope, Send, header
 from vidops_plugins.handlers.proxy import heads
-from vidops_plugins.handlers.proxy.wire import Connection, Head, Hint
+from vidops_plugins.handlers.proxy.wire import Connection, Head, Interim
 
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 
@@ -77,19 +77,19 @@ class RequestBody:
             connection.write(b"0\r\n\r\n")
 
 
-def hints_of(scope: Scope, send: Send) -> Hint | None:
-    """What passes early hints on; None to a client of HTTP/1, which may not know them."""
-    if "http.response.early_hint" not in (scope.get("extensions") or {}):
+def interim_of(scope: Scope, send: Send) -> Interim | None:
+    """What passes interim responses on (RFC 9110, 15.2: a proxy must); None to a client of HTTP/1.0."""
+    if INTERIM not in (scope.get("extensions") or {}):
         return None
 
-    async def hint(links: list[bytes]) -> None:
-        await send({"type": "http.response.early_hint", "links": links})
+    async def tell(head: Head) -> None:
+        await send({"type": INTERIM, "status": head.status, "headers": head.headers})
 
-    return hint
+    return tell
 
 
 def takes_trailers(scope: Scope) -> bool:
-    """Whether the client said that it reads them, over an HTTP that has a place for them."""
+    """Whether the client said that it reads them, and there is a way."""
     if "http.response.trailers" not in (scope.get("extensions") or {}):
         return False
     return b"trailers" in [token.strip() for token in (header(scope, b"te") or b"").lower().split(b",")]
@@ -106,15 +106,16 @@ class Exchange:
         self._sending: asyncio.Task[None] | None = None
         """Of the request's body, where there is one."""
 
-    async def head(self, hint: Hint | None = None) -> Head:
-        """The response's head; `hint` hears of early ones. Raises `Broken`, `Stale`, `Slow` and what sending does."""
+    async def head(self, interim: Interim | None = None) -> Head:
+        """The response's head; `interim` hears of those before it. Raises `Broken`, `Stale`, `Slow` and what
+        sending does."""
         if self._body.empty:
             try:
-                return await self._connection.response(hint, within=self._first_byte)
+                return await self._connection.response(interim, within=self._first_byte)
             except TimeoutError:
                 raise self._no_answer() from None
         self._sending = asyncio.create_task(self._body.send(self._connection, self._idle))
-        answered = asyncio.ensure_future(self._connection.response(hint))
+        answered = asyncio.ensure_future(self._connection.response(interim))
         try:
             # A service may answer before it has read everything; the rest goes on beside its answer.
             await asyncio.wait((answered, self._sending), return_when=asyncio.FIRST_COMPLETED)

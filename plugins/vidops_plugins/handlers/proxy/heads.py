@@ -72,6 +72,12 @@ def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     return [field for field in fields if field[0] not in dropped]
 
 
+def interim_fields(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """What of an interim response goes on: no lengths (RFC 9110, 8.6), and no cookies, which the chain looks for in the
+    answer."""
+    return [field for field in end_to_end(fields) if field[0] not in (b"content-length", b"set-cookie")]
+
+
 def announced(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """The trailers that `Trailer` announces and that may go on, in lower case."""
     named = (token.strip().lower() for name, value in fields if name == b"trailer" for token in value.split(b","))

@@ -2,8 +2,8 @@
 
 A response that two parsers could read differently is `Broken`: a length beside chunks, two lengths, folded fields, bare
 line feeds (llhttp refuses these), another coding than chunked, another version than 1.0 or 1.1. Of interim responses
-(RFC 9110, 15.2) only early hints are told, of trailers (6.5.1) only those that were announced. Nothing is buffered
-beyond `HIGH` bytes.
+(RFC 9110, 15.2) all are told but 100, which nobody here asks for, of trailers (6.5.1) those that were announced.
+Nothing is buffered beyond `HIGH` bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import NamedTuple, cast
 import httptools
 
 from vidops_plugins.handlers.portion import PROMPT, Portion
-from vidops_plugins.handlers.proxy.heads import announced
+from vidops_plugins.handlers.proxy.heads import announced, interim_fields
 
 HEAD_LIMIT = 64 * 1024
 MOST_FIELDS = 200
 MOST_INTERIM = 10
-EARLY_HINTS = 103
 NEVER = float("inf")
 HIGH, LOW = 64 * 1024, 16 * 1024
 """Bytes of a body that wait for the client: above the first nothing more is read, below the second it goes on."""
@@ -45,8 +44,8 @@ class Head(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
 
-Hint = Callable[[list[bytes]], Awaitable[None]]
-"""Takes the values of the `Link` fields of one 103 (RFC 8297)."""
+Interim = Callable[[Head], Awaitable[None]]
+"""Takes what comes before the answer: 103 with its links (RFC 8297), for instance."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -81,9 +80,9 @@ class Connection(asyncio.BufferedProtocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self._announced: frozenset[bytes] = frozenset()
-        self._hints: list[list[bytes]] = []
+        self._interim: deque[Head] = deque()
+        self._interim_count = 0
         self._head_bytes = 0
-        self._interim = 0
         self._heard = False
         self._keep = False
         self._complete = False
@@ -114,15 +113,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._writable is not None and not self.ended:
             await asyncio.shield(self._writable)
 
-    async def response(self, hint: Hint | None = None, *, within: float = NEVER) -> Head:
-        """The final head; `hint` hears of early ones. Raises `Broken`, `Stale`, or `TimeoutError` where it is not there
-        `within` so many seconds."""
+    async def response(self, interim: Interim | None = None, *, within: float = NEVER) -> Head:
+        """The final head; `interim` hears of those before it. Raises `Broken`, `Stale`, or `TimeoutError` where it
+        is not there `within` so many seconds."""
         due = self._loop.time() + within
         while True:
-            while self._hints:
-                links = self._hints.pop(0)
-                if hint is not None:
-                    await hint(links)
+            while self._interim:
+                early = self._interim.popleft()
+                if interim is not None:
+                    await interim(early)
             if self._head is not None:
                 return self._head
             if self._error is not None:
@@ -254,11 +253,11 @@ class Connection(asyncio.BufferedProtocol):
         if version not in ("1.0", "1.1") or not 100 <= status <= 599:
             raise Broken(f"HTTP/{version} {status} is no response of HTTP/1")
         if status < 200 and status != 101:
-            self._interim += 1
-            if self._interim > MOST_INTERIM:
+            self._interim_count += 1
+            if self._interim_count > MOST_INTERIM:
                 raise Broken("interim responses without end")
-            if status == EARLY_HINTS and (links := [value for name, value in self._fields if name == b"link"]):
-                self._hints.append(links)
+            if status != 100:
+                self._interim.append(Head(status, interim_fields(self._fields)))
             self._fields, self._head_bytes = [], 0
             return
         names = [name for name, _ in self._fields]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from tests.gateway.client import Answer, get
+from tests.gateway.client import Answer, Client
 from tests.gateway.world import World, route, until
 from tests.plugins.cache.corpus.table import Case, Comes, Step, lines
 from tests.plugins.proxy.upstream import Heard, Service
@@ -105,7 +105,12 @@ class Theatre:
     async def _ask(self, here: str, step: Step) -> Answer:
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines(step.asks, here))
         body = b"a change" if step.method in ("POST", "PUT", "PATCH") else b""
-        return await get(self.world.port, here + step.path, method=step.method, headers=fields, body=body)
+        async with await Client.connect(self.world.port) as client:
+            answer = await client.get(here + step.path, method=step.method, headers=fields, body=body)
+            if step.hint:
+                assert (answer.status, answer.headers) == (103, {"link": step.hint})
+                answer = await client.answer()
+            return answer
 
     @staticmethod
     def _came(answer: Answer, heard: list[Heard], number: int) -> Comes:
