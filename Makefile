@@ -39,9 +39,9 @@ test: unit integration ## Set up and run all tests that need no virtual machine.
 unit: $(VENV)/.dev ## Those that need no other process, on all cores.
 	$(BIN)/python -m pytest --numprocesses=auto -m "not integration and not lab and not bench" $(PYTEST_ARGS)
 
-# One after the other: they measure what happens in time.
+# Two files at a time, however many cores there are: they wait for processes more than they work, and measure what happens in time.
 integration: $(VENV)/.dev ## Those with real processes.
-	$(BIN)/python -m pytest --durations=15 -m "integration and not lab and not bench" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=15 -m "integration and not lab and not bench" $(PYTEST_ARGS)
 
 check: format lint types layers test ## Everything that must be green.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+LOWEST_PORT = 10_000
 
 
 def wait_until(check: Callable[[], T], *, timeout: float = 10.0, every: float = 0.02, what: str = "") -> T:
@@ -30,7 +34,10 @@ def wait_until(check: Callable[[], T], *, timeout: float = 10.0, every: float = 
 
 
 def free_port() -> int:
-    """A port that nobody listens on now. Somebody may, later: bind it soon."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now. It is none of those that the system gives to outgoing connections,
+    which would have it before it is bound. Raises `OSError` where hundreds are taken."""
+    first_outgoing, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    for port in random.sample(range(LOWEST_PORT, int(first_outgoing)), 500):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError(f"no port is free between {LOWEST_PORT} and {first_outgoing}")
