@@ -15,6 +15,7 @@ import pytest
 
 from tests.runtime.conftest import make_program, text, until
 from vidops.errors import PermanentError, TemporaryError
+from vidops.planning.render import LOG_BYTES
 from vidops.ports import ProcessEvent
 from vidops.resources.layout import Layout
 from vidops.resources.specs import Program, SecretInput
@@ -367,6 +368,25 @@ async def test_a_program_is_supplanted_by_another_that_starts_beside_it(supervis
     await until(lambda: not os.path.exists(f"/proc/{old.pid}"), "the old one is gone")
     await supervisor.dismiss("gateway.web")
     assert (await supervisor.state("gateway.web")).pid == new.pid
+
+
+async def test_both_write_one_log_and_nothing_is_lost(supervisor: Supervisor, tmp_path: Path) -> None:
+    """Together more than a file holds, and less than two."""
+    lines, go = 3 * LOG_BYTES // 4 // 100, tmp_path / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    tell = f"for _ in range({lines}): print(WHO * 99, flush=True)\ntime.sleep(1000)"
+    await make_program(supervisor, "gateway.web", sys.executable, "-c", f"WHO = 'o'\n{wait}{tell}")
+    await supervisor.start("gateway.web")
+    await make_program(supervisor, "gateway.web", sys.executable, "-c", f"WHO = 'n'\n{wait}{tell}")
+    await supervisor.supplant("gateway.web")
+    go.touch()
+    log = supervisor.layout.log_file("gateway.web")
+
+    def written() -> dict[str, int]:
+        both = text(log) + text(f"{log}.1")
+        return {who: both.count(who) for who in "on"}
+
+    await until(lambda: written() == dict.fromkeys("on", 99 * lines), "all that both said")
 
 
 async def test_one_that_is_down_is_supplanted_by_a_plain_start(supervisor: Supervisor) -> None:

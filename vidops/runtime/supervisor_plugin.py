@@ -159,6 +159,7 @@ class VidopsInterface:
             if process.state == ProcessStates.UNKNOWN:
                 process.change_state(ProcessStates.STOPPED)
             _spawn(process)
+            self._share_log(name, process)
             process.transition()
             if not process.pid:
                 raise RPCError(Faults.SPAWN_ERROR, f"{name}: {process.spawnerr}")
@@ -176,6 +177,15 @@ class VidopsInterface:
             groups[group.config.name] = group
             self._supervisord.add_process_group(wanted)
         return self.start(name)
+
+    def _share_log(self, name: str, process: Any) -> None:
+        """What was supplanted writes on into the files of this process: two that rotate the same ones lose lines."""
+        logs = {output.channel: output for output in process.dispatchers.values() if hasattr(output, "normallog")}
+        for other, group in self._supervisord.process_groups.items():
+            if other.startswith(f"{name}~"):
+                for output in [o for old in group.processes.values() for o in old.dispatchers.values()]:
+                    if (newer := logs.get(getattr(output, "channel", ""))) is not None:
+                        output.normallog = output.childlog = newer.normallog
 
     def dismiss(self, name: str) -> str:
         """Begin to stop what `supplant` left beside a program, within the time that its own file gave it; gives the
