@@ -26,6 +26,22 @@ ORIGIN = "vidops.origin"
 """Key of the scope that is true where a middleware has found that the page that asks may: handlers ask no more."""
 
 
+NOTES = "vidops.notes"
+"""Key of the scope: what `note` has noted of the request, one mapping for all copies of its scope."""
+
+
+def note(scope: Scope, key: str, value: Any) -> None:
+    """Of a request, for what comes after in the chain, and by `noted` for what stands before."""
+    scope[key] = value
+    scope.setdefault(NOTES, {})[key] = value
+
+
+def noted(scope: Scope, key: str) -> Any:
+    """What any part of the chain has noted so far, or the scope itself has; None without either."""
+    notes: Mapping[str, Any] = scope.get(NOTES, {})
+    return notes[key] if key in notes else scope.get(key)
+
+
 class Direct(Protocol):
     """The connection's own transport, for long streams over plain HTTP/1.1.
 

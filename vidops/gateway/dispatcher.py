@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vidops.asgi import respond_problem
+from vidops.asgi import NOTES, respond_problem
 from vidops.errors import TemporaryError
 from vidops.gateway import guard
 from vidops.gateway.body import BODY, Body
@@ -46,6 +46,7 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests += 1
+        scope[NOTES] = {}
         http = scope["type"] == "http"
         body = Body(scope, receive) if http else None
         reply = Reply(scope, send, body)

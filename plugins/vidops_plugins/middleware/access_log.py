@@ -22,6 +22,7 @@ from vidops.api import (
     TemporaryError,
     direct_of,
     header,
+    noted,
 )
 from vidops_plugins.middleware.journal import INFO, WARNING, Journal
 
@@ -119,7 +120,7 @@ def _record(
     scope: Scope, count: _Count, *, seconds: float, end: str, route: str, words: tuple[str, ...]
 ) -> dict[str, Any]:
     direct = direct_of(scope)
-    client, query = scope.get("client"), scope["query_string"]
+    client, query = noted(scope, "client"), scope["query_string"]
     record: dict[str, Any] = {
         "event": "request",
         "client": client[0] if client else "",
@@ -134,10 +135,9 @@ def _record(
         "user_agent": _text(header(scope, b"user-agent") or b""),
         "end": end,
     }
-    if "vidops.request_id" in scope:
-        record["request_id"] = scope["vidops.request_id"]
-    if "vidops.trace_id" in scope:
-        record["trace_id"] = scope["vidops.trace_id"]
+    for member in ("request_id", "trace_id"):
+        if (value := noted(scope, f"vidops.{member}")) is not None:
+            record[member] = value
     return record
 
 

@@ -6,6 +6,7 @@ asks for nothing more. Something bad is refused. Without `optional`, each link o
 
 from __future__ import annotations
 
+from vidops import api
 from vidops.api import USER, Options, Scope, User
 
 KNOWN = "vidops.known"
@@ -25,7 +26,7 @@ def is_known(scope: Scope) -> bool:
 
 
 def note(scope: Scope, user: User, way: Way) -> None:
-    """In the scope that came from outside, too: an access log may stand before this."""
-    scope[USER] = user
+    """Who asks, and whether that is enough."""
+    api.note(scope, USER, user)
     if way.optional:
         scope[KNOWN] = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pydantic import field_validator
 
-from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
+from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, note
 
 _OTHERS = (
     "host",
@@ -50,8 +50,7 @@ def build(options: RequestId, context: GatewayContext) -> Callable[[ASGIApp], AS
             given = [v for n, v in scope["headers"] if n == name]
             keep = options.trust and len(given) == 1 and _PLAIN.fullmatch(given[0])
             number = given[0] if keep else secrets.token_hex(16).encode()
-            # Noted in the scope that came from outside, too: an access log may stand before this.
-            scope["vidops.request_id"] = number.decode()
+            note(scope, "vidops.request_id", number.decode())
             headers = [(n, v) for n, v in scope["headers"] if n != name]
             inner = {**scope, "headers": [*headers, (name, number)]}
 

@@ -23,6 +23,7 @@ from vidops.api import (
     Send,
     TenantDirectory,
     User,
+    note,
     respond_problem,
     user_of,
 )
@@ -83,8 +84,7 @@ def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp],
             if tenant is None or (options.members_only and not await directory.is_member(tenant, asking)):
                 await respond_problem(scope, send, 403, "for no tenant of yours", reason="NoTenant")
                 return
-            # Noted in the scope that came from outside, too: an access log may stand before this.
-            scope[TENANT] = tenant
+            note(scope, TENANT, tenant)
             if headers:
                 scope = {**scope, "headers": [field for field in scope["headers"] if field[0] not in headers]}
             await app(scope, receive, send)

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Callable
 
-from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send
+from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, note
 
 PARENT, STATE = b"traceparent", b"tracestate"
 LONGEST_STATE = 512
@@ -32,7 +32,7 @@ def build(options: Traceparent, context: GatewayContext) -> Callable[[ASGIApp], 
             given = [v for n, v in scope["headers"] if n == PARENT] if options.trust else []
             known = parse(given[0]) if len(given) == 1 else None
             trace, flags = known or (secrets.token_hex(16).encode(), b"00")
-            scope["vidops.trace_id"] = trace.decode()
+            note(scope, "vidops.trace_id", trace.decode())
             kept = [(n, v) for n, v in scope["headers"] if n not in (PARENT, STATE)]
             if known is not None:
                 # A state without its parent says nothing; several fields are one list.

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from vidops.api import PEER, ASGIApp, GatewayContext, Options, Receive, Scope, Send
+from vidops.api import PEER, ASGIApp, GatewayContext, Options, Receive, Scope, Send, note
 
 MOST = 50
 """Addresses of a chain that are looked at."""
@@ -56,9 +56,8 @@ def build(options: TrustedProxies, context: GatewayContext) -> Callable[[ASGIApp
                 if real is None and chain:
                     real = chain[0]
                 if real is not None and parsed(real) is not None:
-                    # In place: an access log that stands before this shall see the same.
-                    scope[PEER] = client or ("", 0)
-                    scope["client"] = (real, 0)
+                    note(scope, PEER, client or ("", 0))
+                    note(scope, "client", (real, 0))
                 if proto in ("http", "https"):
                     secure = proto == "https"
                     scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto

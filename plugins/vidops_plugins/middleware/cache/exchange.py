@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from vidops.api import USER, ASGIApp, Message, Receive, Scope, Send, header, respond_problem, tenant_of
+from vidops.api import NOTES, USER, ASGIApp, Message, Receive, Scope, Send, header, noted, respond_problem, tenant_of
 from vidops_plugins.middleware.cache import ranges, rules
 from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.fields import Fields, directives, not_modified, varied
@@ -114,7 +114,7 @@ class Exchange:
             left = (*CONDITIONS, b"range", b"if-range")
             inner = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n not in left], "method": "GET"}
             # What is the client's connection's own is not this one's.
-            inner["extensions"] = {}
+            inner["extensions"], inner[NOTES] = {}, {}
             asking = self._ask(inner, no_body(), nobody, key, rules.Choice(check=stored))
             try:
                 async with asyncio.timeout(REFRESH_TIMEOUT):
@@ -328,7 +328,7 @@ def url_of(scope: Scope) -> str:
 def authorized(scope: Scope) -> bool:
     """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
     fields = ("authorization", "cookie")
-    return USER in scope or any(header(scope, name.encode()) is not None for name in fields)
+    return noted(scope, USER) is not None or any(header(scope, name.encode()) is not None for name in fields)
 
 
 def targeted_by(options: Cache) -> tuple[bytes, ...]:

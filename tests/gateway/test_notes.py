@@ -1,0 +1,23 @@
+"""What links of a chain note of a request is seen by those before them, whatever stands between."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway.client import get
+from tests.gateway.world import BOTH, World, route
+
+SERVERS = BOTH
+BETWEEN = {"type": "headers", "options": {"request": {"set": {"x-between": "1"}}}}
+
+
+@pytest.mark.parametrize("between", [[], [BETWEEN], ["csp", BETWEEN, "traceparent"]])
+async def test_the_log_has_what_comes_after_it(world: World, between: list[object]) -> None:
+    proxies = {"type": "trusted_proxies", "options": {"networks": ["127.0.0.0/8"]}}
+    chain = ["access_log", *between, "request_id", proxies, "traceparent"]
+    await world.start([route("/", "respond", body="hi", chain=chain)])
+    answer = await get(world.port, "/", headers="X-Forwarded-For: 192.0.2.7\r\n")
+    (record,) = [entry for entry in world.log if entry.get("event") == "request"]
+    assert record["request_id"] == answer.headers["x-request-id"]
+    assert record["client"] == "192.0.2.7"
+    assert len(record["trace_id"]) == 32
