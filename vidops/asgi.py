@@ -30,6 +30,10 @@ NOTES = "vidops.notes"
 """Key of the scope: what `note` has noted of the request, one mapping for all copies of its scope."""
 
 
+SEND = "vidops.send"
+"""Key of the notes: `send` as it came to the innermost link that was reached."""
+
+
 def note(scope: Scope, key: str, value: Any) -> None:
     """Of a request, for what comes after in the chain, and by `noted` for what stands before."""
     scope[key] = value
@@ -177,6 +181,12 @@ async def respond_problem(
     body = json_bytes(problem(status, detail, title=title, **more))
     fixed = [(b"cache-control", b"no-store"), *headers]
     await respond(scope, send, status, body, content_type="application/problem+json", headers=fixed)
+
+
+async def respond_not_allowed(scope: Scope, send: Send, methods: Sequence[str]) -> None:
+    """405, with the methods that are."""
+    allow = ", ".join(methods)
+    await respond_problem(scope, send, 405, f"this path answers {allow}", headers=[(b"allow", allow.encode())])
 
 
 def problem(status: int, detail: str = "", *, title: str = "", **more: Any) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.gateway.client import Client, Viewer, get
 from tests.gateway.stage import Stage
 from tests.gateway.world import BOTH, World, route, until
+from vidops.api import ASGIApp, GatewayContext, HandlerType, Options, Receive, Scope, Send
+from vidops.runtime.plugins import load_catalogue
 
 SERVERS = BOTH
 
@@ -116,3 +119,47 @@ async def test_a_body_has_its_time(world: World) -> None:
     async with await Client.connect(world.port) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
         assert (await client.answer()).status == 408
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("order", [("10B", "1MiB"), ("1MiB", "10B")])
+async def test_of_several_limits_the_smallest_counts(world: World, order: tuple[str, str], framing: str) -> None:
+    await world.start([route("/", "echo", chain=[link(max_body=one) for one in order])])
+    body = bytes(1000) if framing.startswith("Content") else b"3e8\r\n" + bytes(1000) + b"\r\n0\r\n\r\n"
+    async with await Client.connect(world.port) as client:
+        client.send(f"POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode() + body)
+        assert (await client.answer()).status == 413
+
+
+async def test_an_edit_of_the_route_frees_no_place(world: World, stage: Stage) -> None:
+    await world.start([route("/", "hold", chain=[link(max_concurrent=1)], name="it")], drain_timeout=5.0)
+    async with await Client.connect(world.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: "asked it" in stage.events, "the request")
+        await world.edit([route("/", "hold", chain=[link(max_concurrent=1)], name="other")], drain_timeout=5.0)
+        assert (await get(world.port, "/")).status == 503
+        stage.gate("it").set()
+        assert (await client.answer()).status == 200
+    stage.gate("other").set()
+    assert (await get(world.port, "/")).status == 200
+
+
+class Impatient(Options):
+    pass
+
+
+async def test_an_application_s_own_timeout_is_its_own(server: str) -> None:
+    def build(options: Impatient, context: GatewayContext) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise TimeoutError("of its own")
+
+        return app
+
+    known = load_catalogue()
+    handlers = {**known.handlers, "impatient": HandlerType("impatient", Impatient, build)}
+    world = World(replace(known, handlers=handlers), server)
+    try:
+        await world.start([route("/", "impatient", chain=[link(answer_time="60s")])])
+        assert (await get(world.port, "/")).status == 500
+    finally:
+        await world.close()

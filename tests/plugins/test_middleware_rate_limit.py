@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
 from vidops.testing import free_port
-from vidops_plugins.middleware.rate_limit import RateLimit, in_memory, key_of, network
+from vidops_plugins.middleware.rate_limit import Own, RateLimit, key_of, network
 
 
 def link(**options: Any) -> dict[str, Any]:
@@ -36,6 +36,16 @@ async def test_what_is_left_is_said_and_too_many_are_refused(world: World) -> No
         answer = await client.get("/")
     assert (answer.status, answer.json()["reason"]) == (429, "RateLimited")
     assert 1 <= int(answer.headers["retry-after"]) <= 1200
+
+
+async def test_an_edit_of_the_route_begins_no_new_count(world: World) -> None:
+    chain = [link(limit=2, per="1h")]
+    await world.start([route("/", "respond", body="hi", chain=chain)])
+    assert [(await get(world.port, "/")).status for _ in range(2)] == [200, 200]
+    await world.edit([route("/", "respond", body="hello", chain=chain)])
+    assert (await get(world.port, "/")).status == 429
+    await world.edit([route("/", "respond", body="hello", chain=[link(limit=3, per="1h")])])
+    assert (await get(world.port, "/")).status == 200, "another rate is another count"
 
 
 async def test_waiting_as_told_is_enough(world: World) -> None:
@@ -95,7 +105,7 @@ async def test_never_more_than_agreed_in_any_window(
     import throttled.utils
 
     options = RateLimit.model_validate({"limit": limit, "per": f"{per}s", "burst": burst})
-    ask = in_memory(options)
+    ask = Own(options).ask
     now, passed = 1000.0, []
     clock = throttled.utils.now_mono_f
     throttled.utils.now_mono_f = lambda: now
@@ -114,7 +124,7 @@ async def test_never_more_than_agreed_in_any_window(
 
 @pytest.mark.timeout(120)
 async def test_a_million_keys_take_bounded_memory() -> None:
-    ask = in_memory(RateLimit(limit=10, keys=1000))
+    ask = Own(RateLimit(limit=10, keys=1000)).ask
     for number in range(5000):
         await ask(f"warm {number}")
     tracemalloc.start()

@@ -13,7 +13,7 @@ from vidops.gateway.guard import Refused
 from vidops.resources.catalogue import Message, Receive, Scope
 
 BODY = "vidops.body"
-"""Key of the scope under which the `Body` is found; `limit` (bytes) may be set before the first read."""
+"""Key of the scope under which the `Body` is found; `narrow` may be called before the first read."""
 
 DEFAULT_LIMIT = 16 * 1024 * 1024
 GRACE = 20.0
@@ -36,6 +36,12 @@ class Body:
         self._receive = receive
         self._waited = 0.0
         self._length = None if self.complete else _content_length(scope)
+        self._told = False
+
+    def narrow(self, limit: int) -> None:
+        """Have a limit in the place of the gateway's own; of several, the smallest counts."""
+        self.limit = min(self.limit, limit) if self._told else limit
+        self._told = True
 
     async def __call__(self) -> Message:
         """ASGI's `receive`."""

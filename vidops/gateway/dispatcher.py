@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vidops.asgi import NOTES, respond_problem
+from vidops.asgi import NOTES, SEND, noted, respond_not_allowed, respond_problem
 from vidops.errors import TemporaryError
 from vidops.gateway import guard
 from vidops.gateway.body import BODY, Body
@@ -20,6 +20,10 @@ from vidops.resources.catalogue import Receive, Scope, Send
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that the client of a finished stream has to take what is pending."""
+
+
+RETRY_AFTER = 5.0
+"""Seconds until it is worth asking again, where nobody knows better."""
 
 
 class Dispatcher:
@@ -75,9 +79,7 @@ class Dispatcher:
             await self._serve(match.target, scope, receive, reply)
         elif match.allowed:
             self._note(scope, 405)
-            allow = ", ".join(match.allowed)
-            detail = f"this path answers {allow}"
-            await respond_problem(scope, reply, 405, detail, headers=[(b"allow", allow.encode())])
+            await respond_not_allowed(scope, reply, match.allowed)
         else:
             self._note(scope, 404)
             await respond_problem(scope, reply, 404, "no route leads here")
@@ -93,12 +95,10 @@ class Dispatcher:
         except asyncio.CancelledError:
             # Either the client left, or the route's time is up: the server's own end is no cancellation.
             if route.cut and not reply.started:
-                reply.unclaim()
-                await respond_problem(scope, reply, 503, "this route has just left service", reason="Retired")
+                await self._instead(scope, reply, 503, "this route has just left service", reason="Retired")
         except TemporaryError as error:
             if not reply.started:
-                reply.unclaim()
-                await respond_problem(scope, reply, 503, str(error), reason=error.reason)
+                await self._instead(scope, reply, 503, str(error), wait=error.delay, reason=error.reason)
         except Exception as error:  # noqa: BLE001 - the last place that can tell the client and the log
             await self._failed(route, scope, reply, error)
         finally:
@@ -109,8 +109,7 @@ class Dispatcher:
         self._note(scope, refusal.status, refusal.detail)
         if not reply.started:
             reply.closing = True
-            reply.unclaim()
-            await respond_problem(scope, reply, refusal.status, refusal.detail)
+            await self._instead(scope, reply, refusal.status, refusal.detail)
 
     async def _failed(self, route: Route, scope: Scope, reply: Reply, error: Exception) -> None:
         number = secrets.token_hex(8)
@@ -121,13 +120,21 @@ class Dispatcher:
                 "error_id": number,
                 "route": route.pattern.text,
                 "path": scope["path"],
+                "request_id": noted(scope, "vidops.request_id"),
                 "error": repr(error),
                 "traceback": "".join(traceback.format_exception(error)),
             }
         )
         if not reply.started:
-            reply.unclaim()
-            await respond_problem(scope, reply, 500, "the log has the reason under this id", error_id=number)
+            await self._instead(scope, reply, 500, "the log has the reason under this id", error_id=number)
+
+    async def _instead(
+        self, scope: Scope, reply: Reply, status: int, detail: str, *, wait: float | None = None, **more: str
+    ) -> None:
+        """Answer in a chain's stead, by way of what it adds to answers."""
+        reply.unclaim()
+        headers = [(b"retry-after", b"%d" % max(1, round(wait or RETRY_AFTER)))] if status == 503 else []
+        await respond_problem(scope, scope[NOTES].get(SEND, reply), status, detail, headers=headers, **more)
 
     def _note(self, scope: Scope, status: int, detail: str = "") -> None:
         """No chain saw this request, so no access log did."""

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from vidops import __version__
+from vidops.asgi import NOTES, SEND, respond_not_allowed
 from vidops.errors import PermanentError, VidopsError
 from vidops.gateway.directories import Directories
 from vidops.gateway.document import Document
 from vidops.gateway.route import Route
-from vidops.gateway.routing import Pattern, Table
+from vidops.gateway.routing import Pattern, Table, with_head
 from vidops.metrics import Metrics
 from vidops.ports import Cameras, ControlPlane, Recordings
-from vidops.resources.catalogue import ASGIApp, Catalogue, GatewayContext, RouteInfo, Server, ServerContext
+from vidops.resources.catalogue import (
+    ASGIApp,
+    Catalogue,
+    GatewayContext,
+    Receive,
+    RouteInfo,
+    Scope,
+    Send,
+    Server,
+    ServerContext,
+)
 from vidops.resources.layout import Layout, gateway_workers
 from vidops.resources.resource import JSON, fingerprint
 from vidops.resources.specs import Entry, RouteSpec, SecretRef
@@ -41,6 +53,7 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     in_force: list[Document] = field(default_factory=list)
     """The document that is served, once there is one."""
+    kept: WeakValueDictionary[Hashable, Any] = field(default_factory=WeakValueDictionary)
     directories: Directories = field(init=False)
 
     @property
@@ -149,17 +162,43 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
             worker=services.worker,
             several=lambda: bool(services.kin),
             others=services.others,
+            kept=services.kept,
         )
         find = services.directories.of_route(spec.tenants, context.started, context.stopped)
         context = replace(context, tenants=find)
         links = [_typed(services.catalogue, services.catalogue.middleware, "middleware", entry) for entry in spec.chain]
         kind, options = _typed(services.catalogue, services.catalogue.handlers, "handler", spec.handler)
-        app: ASGIApp = kind.build(options, context)
-        for kind, options in reversed(links):
-            app = kind.build(options, context)(app)
+        others = {method for link, _ in links for method in link.methods} if spec.methods else set()
+        app = kind.build(options, context)
+        app = reached(_only(with_head(spec.methods), app) if others else app)
+        for place, (link, its_options) in reversed(list(enumerate(links, 1))):
+            app = reached(link.build(its_options, replace(context, place=place))(app))
     except Exception as error:
         raise PermanentError(f"{where}: {_said(error)}", reason="InvalidRoute") from error
-    return Route(key, pattern, spec.methods, app, context, closing)
+    return Route(key, pattern, (*spec.methods, *sorted(others.difference(spec.methods))), app, context, closing)
+
+
+def reached(app: ASGIApp) -> ASGIApp:
+    """Have `send` as it is at this place of a chain found by whoever answers in the chain's stead: an error's answer
+    has the header fields of all links before."""
+
+    def remembering(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope[NOTES][SEND] = send
+        return app(scope, receive, send)
+
+    return remembering
+
+
+def _only(methods: Sequence[str], app: ASGIApp) -> ASGIApp:
+    """A link may answer a method that the route has not: what it lets pass, the handler is not for."""
+
+    async def only(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in methods:
+            await respond_not_allowed(scope, send, methods)
+        else:
+            await app(scope, receive, send)
+
+    return only
 
 
 def build_server(catalogue: Catalogue, entry: Entry, context: ServerContext) -> Server:

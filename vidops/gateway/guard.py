@@ -21,6 +21,11 @@ MAX_HEADERS = 100
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+_FOR_THIS_HOP = frozenset(
+    (b"close", b"connection", b"content-length", b"host", b"http2-settings", b"keep-alive", b"te", b"trailer",
+     b"transfer-encoding", b"upgrade", b"expect")
+)  # fmt: skip
+
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,251}[A-Za-z0-9._~])?)(?::([0-9]{1,5})?)?"
 )
@@ -56,7 +61,15 @@ def check(scope: Scope) -> Request:
     host = _host(headers, names)
     _framing(headers, names, version)
     raw = _origin_form(scope["raw_path"], host)
-    return Request(decode_path(raw), raw, [field for field in headers if b"_" not in field[0]])
+    gone = _nominated(headers) if b"connection" in names else ()
+    return Request(decode_path(raw), raw, [field for field in headers if b"_" not in field[0] and field[0] not in gone])
+
+
+def _nominated(headers: Headers) -> set[bytes]:
+    """The names that `Connection` takes away (RFC 9110, 7.6.1): before any chain, whose own fields a client has no say
+    in. Those that are for this hop by themselves stay, and those that move a message's end."""
+    told = b",".join(value for name, value in headers if name == b"connection")
+    return {token.strip().lower() for token in told.split(b",")} - _FOR_THIS_HOP
 
 
 def _host(headers: Headers, names: Sequence[bytes]) -> bytes:

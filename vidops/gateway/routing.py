@@ -74,7 +74,7 @@ class Table(Generic[T]):
     """Patterns with methods, in order. A route without methods answers all; one with GET answers HEAD, too."""
 
     def __init__(self, entries: Iterable[tuple[Pattern, Sequence[str], T]]) -> None:
-        self._entries = [(pattern, _with_head(methods), target) for pattern, methods, target in entries]
+        self._entries = [(pattern, with_head(methods), target) for pattern, methods, target in entries]
 
     def find(self, path: str, method: str) -> Match[T]:
         """`path` starts with a slash and is decoded; `method` is in upper case."""
@@ -90,7 +90,8 @@ class Table(Generic[T]):
         return Match(None, "", tuple(allowed))
 
 
-def _with_head(methods: Sequence[str]) -> tuple[str, ...]:
+def with_head(methods: Sequence[str]) -> tuple[str, ...]:
+    """Whoever answers GET answers HEAD."""
     if "GET" in methods and "HEAD" not in methods:
         return (*methods, "HEAD")
     return tuple(methods)

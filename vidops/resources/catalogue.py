@@ -8,9 +8,10 @@ Over 400 lines, since it is the whole vocabulary of plugins, which is easier to 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +23,7 @@ from vidops.resources.layout import Layout, gateway_workers
 from vidops.resources.resource import JSON
 from vidops.resources.specs import Program, SecretRef
 
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -328,8 +330,21 @@ class GatewayContext:
     """What the gateway's other processes answer to a request of their control sockets: those that do."""
     tenants: Callable[[str], TenantDirectory] = _no_directory
     """The directory of tenants of that name; raises `PermanentError` for one that no option of the route refers to."""
+    place: int = 0
+    """Of a link in its chain, counted from one; none of a handler."""
+    kept: WeakValueDictionary[Hashable, Any] = field(default_factory=WeakValueDictionary)
+    """See `keep`; one for all routes of the gateway."""
     started: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     stopped: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What outlives an edit of the route, such as a count: that of the same key, route and place in the chain, for
+        as long as a route that serves or drains holds it; else a new one. It can be weakly referred to."""
+        whole = (self.route, self.place, key)
+        found: T | None = self.kept.get(whole)
+        if found is None:
+            found = self.kept[whole] = make()
+        return found
 
     @property
     def process(self) -> str:
@@ -343,6 +358,7 @@ class MiddlewareType:
 
     `alone(options)`: why a gateway that has it has one worker only, since it needs to see all requests; empty where it
     does not.
+    `methods`: those that it answers by itself, also where the route is for others.
     """
 
     name: str
@@ -350,6 +366,7 @@ class MiddlewareType:
     build: Callable[[Any, GatewayContext], Callable[[ASGIApp], ASGIApp]]
     summary: str = ""
     alone: Callable[[Any], str] | None = None
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,9 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
         MiddlewareType("rewrite", rewrite.Rewrite, rewrite.build, summary="Another path for what comes after."),
         MiddlewareType("cache", cache.Cache, cache.build, summary="Answers that may be used again are (RFC 9111)."),
         MiddlewareType("compress", compress.Compress, compress.build, summary="Smaller texts: zstd, br, gzip."),
-        MiddlewareType("cors", cors.Cors, cors.build, summary="Lets pages of listed origins ask."),
+        MiddlewareType(
+            "cors", cors.Cors, cors.build, summary="Lets pages of listed origins ask.", methods=("OPTIONS",)
+        ),
         MiddlewareType("csp", csp.Csp, csp.build, summary="Restricts what pages may load and run."),
         MiddlewareType("csrf", csrf.Csrf, csrf.build, summary="Refuses changes by other sites' pages."),
         MiddlewareType(

@@ -111,6 +111,8 @@ class _Count:
             self.status = int(message["status"])
         elif kind == "websocket.accept":
             self.status = 101
+        elif kind == "websocket.close":
+            self.status = self.status or 403  # which is what it is before the handshake
         elif kind == "websocket.send":
             self.bytes += len(message.get("bytes") or message.get("text") or b"")
         await self._send(message)

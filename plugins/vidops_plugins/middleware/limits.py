@@ -31,7 +31,8 @@ class Limits(Options):
     """Refuses larger bodies (413) and heads (431), slow ones (408), more requests at a time and slow answers (503)."""
 
     max_body: Size = "16MiB"  # type: ignore[assignment]
-    """Largest body of a request; takes the place of the gateway's own limit of 16 MiB."""
+    """Largest body of a request, in the place of the gateway's own limit of 16 MiB; where several say one, the
+    smallest."""
     body_time: PositiveDuration | None = None
     """How long a body may be waited for in all, besides the two seconds that each kilobyte is given; 20s without it."""
     max_headers: Size | None = None
@@ -42,12 +43,18 @@ class Limits(Options):
     """Requests of the route that run at a time, streams included."""
 
 
+class Running:
+    """Requests that run now, also those of a route as it was before an edit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 def build(options: Limits, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
-    running = 0
+    running = context.keep("limits", Running)
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-            nonlocal running
             length = header(scope, b"content-length")
             if length is not None and (
                 not length.isdigit() or len(length) > MOST_DIGITS or int(length) > options.max_body
@@ -57,24 +64,24 @@ def build(options: Limits, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
             if options.max_headers is not None and head_size(scope) > options.max_headers:
                 await respond_problem(scope, send, 431, f"the header is larger than {options.max_headers} bytes")
                 return
-            if options.max_concurrent is not None and running >= options.max_concurrent:
+            if options.max_concurrent is not None and running.count >= options.max_concurrent:
                 retry = [(b"retry-after", b"1")]
                 detail = f"{options.max_concurrent} requests are running already"
                 await respond_problem(scope, send, 503, detail, reason="TooManyRequests", headers=retry)
                 return
             if "vidops.body" in scope:
                 # The gateway counts what is read; a body without a length is known by that alone.
-                scope["vidops.body"].limit = options.max_body
+                scope["vidops.body"].narrow(options.max_body)
                 if options.body_time is not None:
                     scope["vidops.body"].grace = options.body_time
-            running += 1
+            running.count += 1
             try:
                 if options.answer_time is None or scope["type"] != "http":
                     await app(scope, receive, send)
                 else:
                     await _in_time(app, scope, receive, send, options.answer_time)
             finally:
-                running -= 1
+                running.count -= 1
 
         return limited
 
@@ -94,6 +101,7 @@ def head_size(scope: Scope) -> int:
 async def _in_time(app: ASGIApp, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
     """Run an application that has to begin its answer within so many seconds."""
     begun = False
+    timer = asyncio.timeout(seconds)
 
     async def answer(message: Message) -> None:
         nonlocal begun
@@ -103,10 +111,10 @@ async def _in_time(app: ASGIApp, scope: Scope, receive: Receive, send: Send, sec
         await send(message)
 
     try:
-        async with asyncio.timeout(seconds) as timer:
+        async with timer:
             await app(scope, receive, answer)
     except TimeoutError:
-        if begun:
+        if begun or not timer.expired():
             raise
         detail = f"no answer has begun within {seconds:g}s"
         await respond_problem(scope, send, 503, detail, reason="TooSlow", headers=[(b"retry-after", b"1")])

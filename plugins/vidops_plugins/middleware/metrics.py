@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, direct_of
+from vidops_plugins.middleware.access_log import answered
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -41,6 +42,8 @@ def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp]
                             long = True
                 elif kind == "websocket.accept":
                     status = 101
+                elif kind == "websocket.close":
+                    status = status or 403  # which is what it is before the handshake
                 await send(message)
 
             began = time.perf_counter()
@@ -48,7 +51,7 @@ def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp]
             try:
                 await app(scope, receive, count)
             except Exception as error:
-                status = status or int(getattr(error, "status", 500))
+                status = status or answered(error)
                 raise
             finally:
                 running.dec()
@@ -60,10 +63,10 @@ def build(options: CountRequests, context: GatewayContext) -> Callable[[ASGIApp]
                 known = method if method in METHODS or method == "WEBSOCKET" else "OTHER"
                 # 499, as nginx says it: the client left before there was an answer.
                 # The library looks labels up under a lock, as text.
-                answered = (known, status or 499)
-                counter = answers.get(answered)
+                labels = (known, status or 499)
+                counter = answers.get(labels)
                 if counter is None:
-                    counter = answers[answered] = metrics.requests.labels(route, *answered)
+                    counter = answers[labels] = metrics.requests.labels(route, *labels)
                 counter.inc()
 
         return counted

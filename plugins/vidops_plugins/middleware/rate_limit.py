@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field, field_validator
 
@@ -86,19 +86,23 @@ class Verdict(NamedTuple):
     after: float
 
 
-Ask = Callable[[str], Awaitable[Verdict]]
+class Counts(Protocol):
+    async def ask(self, key: str) -> Verdict:
+        """Count a request. Raises `Unavailable`."""
 
 
 def build(options: RateLimit, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     key = key_of(options.by)
     most = options.burst or options.limit
     policy = b'"default";q=%d;w=%d' % (most, max(1, round(most * options.per / options.limit)))
-    ask = in_memory(options) if options.redis is None else Shared(options, context).ask
+    # An edit of anything else of the route is no reason to count anew.
+    own = options.redis is None
+    counts: Counts = context.keep(options.model_dump_json(), lambda: Own(options)) if own else Shared(options, context)
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                verdict = await ask(f"{context.gateway}|{context.route}|{key(scope)}")
+                verdict = await counts.ask(f"{context.gateway}|{context.route}|{key(scope)}")
             except Unavailable:
                 if options.redis is not None and options.redis.on_outage == "allow":
                     await app(scope, receive, send)
@@ -185,17 +189,17 @@ def _verdict(found: Any) -> Verdict:
     return Verdict(bool(found.limited), state.remaining, state.reset_after, state.retry_after)
 
 
-def in_memory(options: RateLimit) -> Ask:
+class Own:
     """Counts in this process: nothing waits, so the part of the library without coroutines is the one to ask."""
-    from throttled import MemoryStore, RateLimiterRegistry
 
-    store = MemoryStore(options={"MAX_SIZE": options.keys})
-    limiter = RateLimiterRegistry.get("gcra")(_quota(options), store)
+    def __init__(self, options: RateLimit) -> None:
+        from throttled import MemoryStore, RateLimiterRegistry
 
-    async def ask(key: str) -> Verdict:
-        return _verdict(limiter.limit(key))
+        store = MemoryStore(options={"MAX_SIZE": options.keys})
+        self._limit = RateLimiterRegistry.get("gcra")(_quota(options), store).limit
 
-    return ask
+    async def ask(self, key: str) -> Verdict:
+        return _verdict(self._limit(key))
 
 
 @dataclass

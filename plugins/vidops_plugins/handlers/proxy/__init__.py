@@ -74,7 +74,7 @@ class Proxying:
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.options.max_body is not None and (watched := scope.get("vidops.body")) is not None:
-            watched.limit = self.options.max_body
+            watched.narrow(self.options.max_body)
         body = await RequestBody.of(scope, receive)
         safe = scope["method"] in IDEMPOTENT and body.empty
         trailers = takes_trailers(scope)

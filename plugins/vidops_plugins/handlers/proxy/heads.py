@@ -100,7 +100,9 @@ def request_fields(
     """
     kept: Fields = []
     ours: dict[bytes, list[bytes]] = {}
-    for field in end_to_end(fields):
+    for field in fields:
+        if field[0] in HOP_BY_HOP:
+            continue  # what else a client's `Connection` names went before the chain, whose own fields it has no say in
         if field[0] in _OURS:
             ours.setdefault(field[0], []).append(field[1])
         else:

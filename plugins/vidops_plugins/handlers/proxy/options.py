@@ -104,7 +104,8 @@ class Proxy(Options):
     websocket: bool = False
     """Pass WebSockets on, too: as bytes, so that pings, close codes and extensions are the upstream's own."""
     max_body: Size | None = None
-    """Bytes of a request's body; without it, the gateway's limit (16 MiB, or what `limits` says)."""
+    """Bytes of a request's body; without it, the gateway's limit of 16 MiB. Where `limits` says one, too, the
+    smaller."""
     timeouts: Timeouts = Timeouts()
     connections: Connections = Connections()
     retry: Retry = Retry()
