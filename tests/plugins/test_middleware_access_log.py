@@ -152,6 +152,15 @@ def _said(value: str) -> str:
         ("%74oken=abc", "%74oken=***"),
         ("action=stream", "action=stream"),
         ("t=1;secret=x", "t=1;secret=***"),
+        ("return=/stream/door?access_token=S&n=1", "return=***&n=1"),
+        ("next=%2Fstream%3Ftoken%3DS", "next=***"),
+        ("u=%252Fx%253Fa%253D1%2526key%253DS", "u=***"),
+        ("return=/stream/door?size=1", "return=/stream/door?size=1"),
+        ("return=%2Fauth%2Fdoor%3Fsize%3D1", "return=%2Fauth%2Fdoor%3Fsize%3D1"),
+        (
+            "pwd=S&credential=S&bearer=S&ticket=S&assertion=S",
+            "pwd=***&credential=***&bearer=***&ticket=***&assertion=***",
+        ),
         ("", ""),
     ],
 )

@@ -26,11 +26,13 @@ def guard(**options: Any) -> Judge:
 
 def test_this_hosts_figures_make_sense() -> None:
     times = Times()
-    look(times)
+    look(times, [])
     began = time.process_time()
     while time.process_time() - began < 0.2:
         pass
-    figures = look(times)
+    figures = look(times, ["/", "/nonexistent"])
+    st = os.statvfs("/")
+    assert figures["max_disk"] == pytest.approx(1 - st.f_bavail / (st.f_blocks - st.f_bfree + st.f_bavail), abs=0.01)
     assert 0 < figures["max_cpu"] <= 1
     assert 0 < figures["max_memory"] < 1
     assert figures["max_load"] >= 0
@@ -46,6 +48,12 @@ def test_it_refuses_from_the_limit_on_until_it_is_calm() -> None:
     assert judge.refuses({"max_cpu": 0.79}, 2) != ""
     assert judge.refuses({"max_cpu": 0.8 * CALM}, 3) == ""
     assert judge.refuses({"max_cpu": 0.79}, 4) == ""
+
+
+def test_a_disk_that_is_nearly_full() -> None:
+    judge = guard(max_disk="90%")
+    assert judge.refuses({"max_disk": 0.9}, 0) == ""
+    assert judge.refuses({"max_disk": 0.95}, 1) == "disk is 95%"
 
 
 def test_the_least_important_go_first() -> None:
@@ -83,7 +91,7 @@ async def test_a_route_is_refused_while_the_host_has_too_much_to_do(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = {"max_processes": 5.0}
-    monkeypatch.setattr(host_guard, "look", lambda _: dict(figures))
+    monkeypatch.setattr(host_guard, "look", lambda *_: dict(figures))
     monkeypatch.setattr(host_guard, "LOOK_EVERY", 0.01)
     link = {"type": "host_guard", "options": {"max_processes": 10, "retry_after": "7s"}}
     await world.start([route("/guarded", "respond", chain=[link]), route("/", "respond")])

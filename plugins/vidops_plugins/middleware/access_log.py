@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -29,7 +30,8 @@ from vidops_plugins.middleware.journal import INFO, WARNING, Journal
 Write = Callable[[Mapping[str, Any]], None]
 FAILED = 500
 _MAX_TEXT = 500
-_SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session")
+_SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", "signature", "code", "jwt", "session",
+                 "pwd", "passphrase", "credential", "bearer", "ticket", "assertion")  # fmt: skip
 
 
 class AccessLog(Options):
@@ -151,9 +153,19 @@ def redacted(query: str, words: tuple[str, ...] = _SECRET_WORDS) -> str:
     """The query with the values of secret-looking fields replaced."""
 
     def field(match: re.Match[str]) -> str:
-        name = match.group(1)
-        # A percent sign in a name may hide any word.
-        hidden = "%" in name or any(word in name.lower() for word in words)
+        name, value = match.groups()
+        # A percent sign in a name may hide any word; a value may be an address with a query of its own.
+        hidden = "%" in name or _tells(name, words) or any(_tells(inner, words) for inner in _names_within(value))
         return f"{name}=***" if hidden else match.group(0)
 
     return re.sub(r"([^&;=]*)=([^&;]*)", field, query)
+
+
+def _tells(name: str, words: tuple[str, ...]) -> bool:
+    return any(word in name.lower() for word in words)
+
+
+def _names_within(value: str) -> list[str]:
+    """The names of fields of an address that a query's field holds, encoded once or twice."""
+    text = unquote(unquote(value)) if "%" in value else value
+    return [re.split(r"[?&;#]", piece)[-1] for piece in text.split("=")[:-1]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
@@ -23,6 +23,9 @@ ESCALATE = 5.0
 """Seconds of overload between one `order` and the next."""
 CALM = 0.95
 """Of a limit: what a figure has to fall to before requests are taken again, such that it does not flutter."""
+
+
+FIGURES = ("max_cpu", "max_memory", "max_disk", "max_load", "max_temperature", "max_processes")
 
 
 def parse_share(value: Any) -> float:
@@ -51,6 +54,8 @@ class HostGuard(Options):
     """Of all processors together, over the last second: "95%"."""
     max_memory: Share | None = None
     """Of memory that is in use and cannot be had back."""
+    max_disk: Share | None = None
+    """Of the disk that recordings are on, or the state directory's, whichever is fuller, as `df` counts."""
     max_load: Annotated[float, Field(gt=0)] | None = None
     """Load average of the last minute, a processor."""
     max_temperature: Annotated[float, Field(gt=0, lt=150)] | None = None
@@ -64,17 +69,18 @@ class HostGuard(Options):
 
     @model_validator(mode="after")
     def _guards_something(self) -> HostGuard:
-        limits = (self.max_cpu, self.max_memory, self.max_load, self.max_temperature, self.max_processes)
-        if all(limit is None for limit in limits):
-            raise ValueError("say what may be too much: max_cpu, max_memory, max_load, max_temperature, max_processes")
+        if all(getattr(self, name) is None for name in FIGURES):
+            raise ValueError(f"say what may be too much: {', '.join(FIGURES)}")
         return self
 
 
 class Host:
     """Figures of this host, looked at as long as a route wants them."""
 
-    def __init__(self) -> None:
+    def __init__(self, disks: Sequence[str]) -> None:
+        """`disks`: directories on them."""
         self.figures: dict[str, float] = {}
+        self._disks = disks
         self._times = Times()
         self._users = 0
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +89,7 @@ class Host:
         self._users += 1
         if self._task is None:
             # The first figure of processors is since then.
-            await asyncio.to_thread(look, self._times)
+            await asyncio.to_thread(look, self._times, self._disks)
             self._task = asyncio.create_task(self._watch(), name="watch the host")
 
     async def stop(self) -> None:
@@ -95,7 +101,7 @@ class Host:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            self.figures = await asyncio.to_thread(look, self._times)
+            self.figures = await asyncio.to_thread(look, self._times, self._disks)
 
 
 @dataclass(slots=True)
@@ -112,7 +118,7 @@ class Times:
         return min(1.0, max(0.0, worked / passed)) if passed > 0 else 0.0
 
 
-def look(times: Times) -> dict[str, float]:
+def look(times: Times, disks: Sequence[str]) -> dict[str, float]:
     """Figures by option: shares, load a processor, degrees, a count. Blocking for milliseconds."""
     import psutil
 
@@ -124,18 +130,28 @@ def look(times: Times) -> dict[str, float]:
     return {
         "max_cpu": times.share(whole - cpu.idle - getattr(cpu, "iowait", 0.0), whole),
         "max_memory": psutil.virtual_memory().percent / 100,
+        "max_disk": max((_full(path) for path in disks), default=0.0),
         "max_load": os.getloadavg()[0] / (os.cpu_count() or 1),
         "max_processes": float(len(psutil.pids())),
         **({"max_temperature": max(degrees)} if degrees else {}),
     }
 
 
+def _full(path: str) -> float:
+    """The share of a disk that is in use; none of one that is not there, which recordings tell of themselves."""
+    import psutil
+
+    try:
+        return float(psutil.disk_usage(path).percent) / 100
+    except OSError:
+        return 0.0
+
+
 class Judge:
     """Whether a route refuses, by one figure after the other: `since` when one has been over its limit."""
 
     def __init__(self, options: HostGuard) -> None:
-        names = ("max_cpu", "max_memory", "max_load", "max_temperature", "max_processes")
-        self._limits = {name: float(limit) for name in names if (limit := getattr(options, name)) is not None}
+        self._limits = {name: float(limit) for name in FIGURES if (limit := getattr(options, name)) is not None}
         self._after = options.order * ESCALATE
         self._since: dict[str, float] = {}
 
@@ -154,7 +170,7 @@ class Judge:
 
 
 def _said(name: str, figure: float) -> str:
-    if name in ("max_cpu", "max_memory"):
+    if name in ("max_cpu", "max_memory", "max_disk"):
         return f"{figure:.0%}"
     return f"{figure:.0f}" if name == "max_processes" else f"{figure:.1f}"
 
@@ -165,7 +181,8 @@ _HOSTS: WeakKeyDictionary[asyncio.AbstractEventLoop, Host] = WeakKeyDictionary()
 def build(options: HostGuard, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     judge = Judge(options)
     # One for all routes of a process, which has one loop.
-    host = _HOSTS.setdefault(asyncio.get_running_loop(), Host())
+    disks = (context.layout.data_dir, context.layout.state_dir)
+    host = _HOSTS.setdefault(asyncio.get_running_loop(), Host(disks))
     context.started.append(host.start)
     context.stopped.append(host.stop)
     headers = [(b"retry-after", b"%d" % max(1, round(options.retry_after)))]
