@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from tests.gateway.client import get
@@ -21,3 +23,14 @@ async def test_the_log_has_what_comes_after_it(world: World, between: list[objec
     assert record["request_id"] == answer.headers["x-request-id"]
     assert record["client"] == "192.0.2.7"
     assert len(record["trace_id"]) == 32
+    assert record["host"] == "localhost"
+    assert not {"user", "tenant"} & set(record)
+
+
+async def test_the_log_says_who_asked(world: World) -> None:
+    digest = "sha256:" + hashlib.sha256(b"a long enough key").hexdigest()
+    key = {"type": "api_key", "options": {"clients": {"ann": {"hashes": [digest]}}}}
+    await world.start([route("/", "respond", body="hi", chain=["access_log", BETWEEN, key])])
+    assert (await get(world.port, "/", headers="X-API-Key: a long enough key\r\n")).status == 200
+    (record,) = [entry for entry in world.log if entry.get("event") == "request"]
+    assert record["user"] == "ann"

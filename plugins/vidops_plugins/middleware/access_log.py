@@ -35,7 +35,8 @@ _SECRET_WORDS = ("token", "key", "secret", "password", "passwd", "auth", "sig", 
 
 
 class AccessLog(Options):
-    """Writes a line for each request: time, client, method, path, status, bytes, duration, route, user agent."""
+    """Writes a line for each request: time, client, host, method, path, status, bytes, duration, route, user agent; and
+    who asked and for which tenant, where the chain finds that out."""
 
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Which part of the requests is written: 0.1 is one in ten. What failed (500 and more) always is."""
@@ -136,12 +137,13 @@ def _record(
         "bytes": count.bytes + (direct.sent if direct is not None else 0),
         "seconds": round(seconds, 6),
         "http": scope["http_version"],
+        "host": _text(header(scope, b"host") or b""),
         "user_agent": _text(header(scope, b"user-agent") or b""),
         "end": end,
     }
-    for member in ("request_id", "trace_id"):
+    for member in ("request_id", "trace_id", "user", "tenant"):
         if (value := noted(scope, f"vidops.{member}")) is not None:
-            record[member] = value
+            record[member] = value if isinstance(value, str) else value.name
     return record
 
 
