@@ -63,7 +63,11 @@ class TenantDirectory:
         raise NotImplementedError
 
     async def is_member(self, tenant: Tenant, user: User) -> bool:
-        """Whether the user may act for the tenant. `user.name` is what the authentication before vouches for."""
+        """Whether the user may act for the tenant. `user.name` is what the authentication before vouches for.
+
+        Asked of a name that `lookup` does not know, too, so that the time of a refusal does not tell which there are:
+        False then, after as much work.
+        """
         raise NotImplementedError
 
     async def resolve(self, user: User, request: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from vidops.api import (
     Reference,
     Scope,
     Send,
+    Tenant,
     TenantDirectory,
     User,
     note,
@@ -80,8 +81,8 @@ def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp],
                 return
             asking = user or User("")
             name = await find_name(scope, options.from_, asking, directory)
-            tenant = await directory.lookup(name) if name and len(name) <= MAX_NAME else None
-            if tenant is None or (options.members_only and not await directory.is_member(tenant, asking)):
+            tenant = await allowed(name, asking, directory, options) if name and len(name) <= MAX_NAME else None
+            if tenant is None:
                 await respond_problem(scope, send, 403, "for no tenant of yours", reason="NoTenant")
                 return
             note(scope, TENANT, tenant)
@@ -92,6 +93,16 @@ def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp],
         return guarded
 
     return wrap
+
+
+async def allowed(name: str, user: User, directory: TenantDirectory, options: TenantChoice) -> Tenant | None:
+    """The tenant, where there is such a one and the user may act for it."""
+    tenant = await directory.lookup(name)
+    if options.members_only:
+        # Asked where there is no such tenant, too: the time of an answer would say that there is none.
+        member = await directory.is_member(tenant or Tenant(name), user)
+        return tenant if member else None
+    return tenant
 
 
 async def find_name(scope: Scope, places: Sequence[TenantPlace], user: User, directory: TenantDirectory) -> str | None:

@@ -1,7 +1,8 @@
 """`type: http`: tenants that a web service knows, with a cache that is bounded and outlasts the service for a while.
 
 `GET <url>/<tenant>` answers 200 with `{"devices": ["door*"], "members": ["ann"]}`, or 404. Without `members`,
-`GET <url>/<tenant>/members/<user>` answers 200, 204 or 404.
+`GET <url>/<tenant>/members/<user>` answers 200, 204 or 404. Which of the two ways it has is what it had the last time:
+tenants that there are not are then asked after in the same way.
 """
 
 from __future__ import annotations
@@ -85,18 +86,22 @@ class HttpDirectory(TenantDirectory):
         self._failed: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Entry]] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
+        self._lists_members = True
 
     async def lookup(self, name: str) -> Tenant | None:
         document = await self._get(_segment(name))
         return None if document is None else Tenant(name, _texts(document, "devices", MAX_GLOBS))
 
     async def is_member(self, tenant: Tenant, user: User) -> bool:
-        document = await self._get(_segment(tenant.name))
-        if document is None:
-            return False
-        if "members" in document:
-            return user.name in _texts(document, "members", MAX_MEMBERS)
-        return await self._get(f"{_segment(tenant.name)}/members/{_segment(user.name)}") is not None
+        path = _segment(tenant.name)
+        document = await self._get(path)
+        if document is not None:
+            self._lists_members = "members" in document
+        if self._lists_members:
+            return document is not None and user.name in _texts(document, "members", MAX_MEMBERS)
+        # Asked of a tenant that there is not, too: a question less would tell so.
+        answer = await self._get(f"{path}/members/{_segment(user.name)}")
+        return document is not None and answer is not None
 
     async def close(self) -> None:
         for task in list(self._asking.values()):

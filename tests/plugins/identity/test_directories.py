@@ -184,6 +184,23 @@ async def test_members_may_be_asked_for_one_by_one(service: Service) -> None:
     assert not await it.is_member(Tenant("acme"), BOB)
 
 
+@pytest.mark.parametrize("document", [{"devices": []}, {"devices": [], "members": []}])
+async def test_a_tenant_that_is_not_there_costs_as_many_questions(service: Service, document: Any) -> None:
+    service.known = {"/t/acme": document}
+    it = Asked(service)
+    assert not await it.is_member(Tenant("acme"), BOB)
+    questions = len(service.asked)
+    assert not await it.is_member(Tenant("globex"), BOB)
+    assert len(service.asked) == 2 * questions
+
+
+async def test_a_member_of_what_is_not_there_is_none(service: Service) -> None:
+    service.known = {"/t/acme": {}, "/t/globex/members/bob": {}}
+    it = Asked(service)
+    assert not await it.is_member(Tenant("acme"), BOB)
+    assert not await it.is_member(Tenant("globex"), BOB)
+
+
 async def test_what_is_not_there_is_remembered_for_less_long(service: Service) -> None:
     it = Asked(service)
     for _ in range(5):

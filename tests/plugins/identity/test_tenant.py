@@ -11,7 +11,9 @@ import pytest
 
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
+from vidops.api import Tenant, User
 from vidops.errors import PermanentError
+from vidops_plugins.tenants.static import StaticDirectory
 
 KEYS = {"ann": "ann-key-0123456789", "bob": "bob-key-0123456789", "eve": "eve-key-0123456789"}
 TENANTS = {
@@ -78,6 +80,22 @@ async def test_a_foreign_tenant_and_none_are_told_apart_by_nothing(world: World,
     foreign = await get(world.port, "/", headers=asks("ann", "globex"))
     absent = await get(world.port, "/", headers=asks("ann", "unheard-of"))
     assert (foreign.status, foreign.body) == (absent.status, absent.body)
+
+
+async def test_a_foreign_tenant_and_none_are_asked_after_alike(
+    world: World, keyed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def is_member(self: StaticDirectory, tenant: Tenant, user: User) -> bool:
+        asked.append(tenant.name)
+        return tenant.name == "unheard-of"
+
+    monkeypatch.setattr(StaticDirectory, "is_member", is_member)
+    await world.start(spec([route("/", "echo", chain=[keyed, tenant()])]))
+    assert await status(world, "/", asks("ann", "globex")) == 403
+    assert await status(world, "/", asks("ann", "unheard-of")) == 403, "whatever its members are"
+    assert asked == ["globex", "unheard-of"]
 
 
 async def test_two_headers_name_nobody(world: World, keyed: Any) -> None:
