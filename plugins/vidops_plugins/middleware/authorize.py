@@ -98,7 +98,7 @@ def fits(rule: AuthorizeRule, scope: Scope) -> bool:
     return (
         _is_named(rule, user)
         and (not rule.tenants or (tenant is not None and any(fnmatchcase(tenant.name, glob) for glob in rule.tenants)))
-        and (not rule.methods or _method(scope) in rule.methods)
+        and (not rule.methods or not _methods(scope).isdisjoint(rule.methods))
         and (not rule.paths or any(path_pattern(path).fullmatch(scope["path"]) for path in rule.paths))
     )
 
@@ -122,9 +122,10 @@ def _scopes(user: User) -> set[str]:
     return found
 
 
-def _method(scope: Scope) -> str:
+def _methods(scope: Scope) -> frozenset[str]:
+    """By which a rule may name this request."""
     method = str(scope.get("method", "GET"))
-    return "GET" if method == "HEAD" else method
+    return frozenset(("HEAD", "GET") if method == "HEAD" else (method,))
 
 
 @lru_cache(maxsize=4096)

@@ -231,6 +231,17 @@ async def test_roles_to_cameras_and_actions(world: World, keyed: Any) -> None:
     assert len(json.loads((await get(world.port, "/v1/recordings", headers=asks("ann"))).body)["recordings"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("methods", "fitting"),
+    [(["HEAD"], {"HEAD"}), (["GET"], {"GET", "HEAD"}), (["HEAD", "POST"], {"HEAD", "POST"}), (["POST"], {"POST"})],
+)
+async def test_rules_by_method(world: World, methods: list[str], fitting: set[str]) -> None:
+    await world.start([route("/", "respond", chain=[authorize({"anyone": True, "methods": methods})], body="x")])
+    for method in ("GET", "HEAD", "POST"):
+        answer = await get(world.port, "/", method=method)
+        assert answer.status == (200 if method in fitting else 403), method
+
+
 async def test_what_no_rule_allows_is_denied(world: World, keyed: Any) -> None:
     rules = authorize(
         {"users": ["ann"], "paths": ["/a/**", "/b/*"], "methods": ["GET"]}, {"tenants": ["acme"], "paths": ["/**"]}
