@@ -63,6 +63,19 @@ def test_entries_of_nobody_can_be_left_out() -> None:
     assert put({"devices": [{"id": "printer"}]}, keep=False) == {"devices": [OURS_DOOR, OURS_YARD]}
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_entries_that_are_hidden_cameras_go(keep: bool) -> None:
+    found = [
+        {"serial": "A1", "label": "front"},
+        {"path": "/dev/video0"},
+        {"serial": "", "path": "/dev/video0", "label": "front"},
+        {"serial": "A1", "path": "/dev/video2", "label": "of both"},
+        {"path": "/dev/video2", "label": "back"},
+    ]
+    made = injected(found, "", [YARD], fields=FIELDS, identity=IDENTITY, keep=keep, hidden=[DOOR])
+    assert made == [{"label": "back", **OURS_YARD}]
+
+
 def test_without_names_of_its_own_all_facts_are_put_in() -> None:
     state = {"name": "door", "state": "Online", "description": {"serial": "A1", "driver": "uvcvideo"}}
     assert facts(state) == {"name": "door", "state": "Online", "serial": "A1", "driver": "uvcvideo"}

@@ -72,7 +72,8 @@ class InjectDevices(Options):
     )
     """By which of its fields an entry is a camera of ours, and their facts: the first that both have."""
     keep: bool = True
-    """Leave entries of the backend's that are no cameras of this host."""
+    """Leave entries of the backend's that are no cameras of this host. Those that are cameras which the request may not
+    see (`tenant`, `authorize`) go in any case."""
     limit: Size = "1MiB"  # type: ignore[assignment]
     """Largest document that is changed."""
     messages: Messages | None = None
@@ -82,12 +83,14 @@ class InjectDevices(Options):
 def build(options: InjectDevices, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     paths = [re.compile(fnmatch.translate(glob)) for glob in options.paths]
 
-    def seen(scope: Scope) -> list[dict[str, Any]]:
-        return [facts(state) for state in context.cameras.states() if may_see(scope, str(state["name"]))]
-
     def put(document: Any, pointer: str, scope: Scope) -> Any:
-        cameras = seen(scope)
-        return injected(document, pointer, cameras, fields=options.fields, identity=options.identity, keep=options.keep)
+        seen, hidden = list[dict[str, Any]](), list[dict[str, Any]]()
+        for state in context.cameras.states():
+            (seen if may_see(scope, str(state["name"])) else hidden).append(facts(state))
+        return injected(
+            document, pointer, seen,
+            fields=options.fields, identity=options.identity, keep=options.keep, hidden=hidden,
+        )  # fmt: skip
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def injecting(scope: Scope, receive: Receive, send: Send) -> None:

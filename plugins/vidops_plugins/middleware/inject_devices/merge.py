@@ -34,14 +34,20 @@ def injected(
     fields: Mapping[str, str],
     identity: Mapping[str, str],
     keep: bool,
+    hidden: Sequence[Mapping[str, Any]] = (),
 ) -> JSON:
     """The document with the list at `pointer` merged with the cameras. Raises `NoPlace`.
 
     `fields`: what the document calls a fact; all facts by their own names where empty. `identity`: fields of the
     document by which an entry is a camera of ours, and their facts. `keep`: entries that are none of ours stay.
+    `hidden`: cameras of ours that nobody is to see here: what is one of them goes.
     """
-    path = tokens(pointer)
-    return _at(document, path, lambda found: _merged(found, cameras, fields=fields, identity=identity, keep=keep))
+
+    def change(found: JSON) -> list[JSON]:
+        left = _without(_list(found), hidden, identity)
+        return _merged(left, cameras, fields=fields, identity=identity, keep=keep)
+
+    return _at(document, tokens(pointer), change)
 
 
 def value_at(document: JSON, pointer: str) -> JSON:
@@ -70,19 +76,29 @@ def _at(document: JSON, path: list[str], change: Any) -> JSON:
     raise NoPlace
 
 
+def _list(found: JSON) -> list[JSON]:
+    """A list stays a list; nothing (`null`, or no such member) becomes one."""
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise NoPlace
+    return found
+
+
+def _without(found: list[JSON], hidden: Sequence[Mapping[str, Any]], identity: Mapping[str, str]) -> list[JSON]:
+    """Before anything is merged: an entry with the serial of a hidden camera and the name of another would be passed
+    on with what it has of both."""
+    return [e for e in found if not (isinstance(e, dict) and any(same(e, camera, identity) for camera in hidden))]
+
+
 def _merged(
-    found: JSON,
+    found: list[JSON],
     cameras: Sequence[Mapping[str, Any]],
     *,
     fields: Mapping[str, str],
     identity: Mapping[str, str],
     keep: bool,
 ) -> list[JSON]:
-    """A list stays a list; nothing (`null`, or no such member) becomes one."""
-    if found is None:
-        found = []
-    if not isinstance(found, list):
-        raise NoPlace
     left = [dict(camera) for camera in cameras]
     result: list[JSON] = []
     for entry in found:
