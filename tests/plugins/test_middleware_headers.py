@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
 from tests.gateway.client import get
 from tests.gateway.world import World, route
-from vidops.api import Scope
+from vidops.api import TENANT, USER, Scope, Tenant, User
 from vidops_plugins.middleware.fields import VALUES, filled
 from vidops_plugins.middleware.headers import Headers
 from vidops_plugins.middleware.rewrite import Rewrite
@@ -50,6 +52,21 @@ def test_a_value_is_one_line_whatever_a_request_says() -> None:
         made = filled(f"<{{{name}}}>", scope)
         assert not set(made) & set(b"\r\n\0")
         assert all(0x20 <= byte <= 0x7E for byte in made)
+
+
+def test_two_names_never_look_alike() -> None:
+    def said(field: str, user: User) -> str:
+        return filled(f"{{{field}}}", {USER: user}).decode()
+
+    names = ["José", "Jos%C3%A9", "Jos%25C3%25A9", " ann", "ann", "ann ", "a,b"]
+    assert [said("user", User(name)) for name in names] == [
+        "Jos%C3%A9", "Jos%25C3%25A9", "Jos%2525C3%2525A9", "%20ann", "ann", "ann%20", "a,b",
+    ]  # fmt: skip
+    assert [unquote(said("user", User(name))) for name in names] == names
+    for roles in ({"a,admin"}, {"a", "admin"}, {"a%2Cadmin"}, {" a", "a "}, {"é"}, {"\ud800"}):
+        made = said("roles", User("x", frozenset(roles)))
+        assert {unquote(one, errors="surrogatepass") for one in made.split(",")} == roles
+    assert filled("{tenant} {path}", {TENANT: Tenant("a%b"), "raw_path": b"/a%20b"}) == b"a%25b /a%20b"
 
 
 @pytest.mark.parametrize(

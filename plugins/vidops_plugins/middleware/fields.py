@@ -30,16 +30,38 @@ def _certificate(scope: Scope) -> str:
     return str(shown["subject_name"]) if shown else ""
 
 
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """In percent what cannot stand in a field, what that is written with, and `more`: two texts never look alike.
+
+    A field's ends are no part of it: spaces there are written in percent, too.
+    """
+    return re.sub(rf"[^\x20-\x7e]|[%{more}]|^ +| +$", _percent, text)
+
+
+def _visible(text: str) -> str:
+    """Of a URL, which has its percents already."""
+    return re.sub(r"[^\x20-\x7e]", _percent, text)
+
+
+def _roles(scope: Scope) -> str:
+    user = user_of(scope)
+    return ",".join(_escaped(role, ",") for role in sorted(user.roles)) if user else ""
+
+
 VALUES: dict[str, Callable[[Scope], str]] = {
-    "certificate": _certificate,
-    "client": lambda scope: (scope.get("client") or ("",))[0],
-    "host": lambda scope: (header(scope, b"host") or b"").decode("latin-1"),
-    "path": lambda scope: scope["raw_path"].decode("latin-1"),
-    "request_id": lambda scope: scope.get("vidops.request_id", ""),
-    "roles": lambda scope: ",".join(sorted(user.roles)) if (user := user_of(scope)) else "",
-    "scheme": lambda scope: str(scope["scheme"]),
-    "tenant": lambda scope: tenant.name if (tenant := tenant_of(scope)) else "",
-    "user": lambda scope: user.name if (user := user_of(scope)) else "",
+    "certificate": lambda scope: _escaped(_certificate(scope)),
+    "client": lambda scope: _escaped((scope.get("client") or ("",))[0]),
+    "host": lambda scope: _visible((header(scope, b"host") or b"").decode("latin-1")),
+    "path": lambda scope: _visible(scope["raw_path"].decode("latin-1")),
+    "request_id": lambda scope: _escaped(scope.get("vidops.request_id", "")),
+    "roles": _roles,
+    "scheme": lambda scope: _escaped(str(scope["scheme"])),
+    "tenant": lambda scope: _escaped(tenant.name) if (tenant := tenant_of(scope)) else "",
+    "user": lambda scope: _escaped(user.name) if (user := user_of(scope)) else "",
 }
 """What stands in braces in a value."""
 
@@ -57,10 +79,5 @@ FieldValue = Annotated[str, Field(max_length=2000), AfterValidator(field_value)]
 
 
 def filled(text: str, scope: Scope) -> bytes:
-    """A value with what this request puts into it. What cannot stand in a field is written in percent."""
-
-    def value(match: re.Match[str]) -> str:
-        found = VALUES[match[1]](scope)
-        return re.sub(r"[^\x20-\x7e]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), found)
-
-    return re.sub(r"\{([^{}]*)\}", value, text).encode("latin-1")
+    """A value with what this request puts into it."""
+    return re.sub(r"\{([^{}]*)\}", lambda match: VALUES[match[1]](scope), text).encode("latin-1")

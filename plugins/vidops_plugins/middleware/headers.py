@@ -13,7 +13,9 @@ from vidops_plugins.middleware.fields import FieldName, FieldValue, filled
 class Change(Options):
     set: dict[FieldName, FieldValue] = Field(default_factory=dict)
     """Fields in the place of whatever is there. Values may hold {user}, {roles}, {tenant}, {client}, {host}, {scheme},
-    {path}, {request_id} and {certificate} (the subject of the client's)."""
+    {path}, {request_id} and {certificate} (the subject of the client's). Signs other than ASCII's are written in
+    percent (UTF-8), `%` itself as `%25`, and a comma in a role as `%2C`: read them back before you compare names.
+    {path} and {host} have only what is not ASCII changed."""
     remove: list[FieldName] = Field(default_factory=list)
     """Fields that do not go on."""
 
