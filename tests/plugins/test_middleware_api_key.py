@@ -56,7 +56,10 @@ async def test_each_key_opens_and_is_not_passed_on(world: World, keys: list[dict
         f"Authorization: {OLD}\r\n",
         f"Authorization: Bearer{OLD}\r\n",
         f"X-API-Key: wrong\r\nX-API-Key: {OLD}\r\n",
-        f"X-API-Key: {OLD}\r\nAuthorization: Bearer wrong\r\n",
+        f"X-API-Key: {OLD}\r\nX-API-Key: {OLD}\r\n",
+        f"X-API-Key: wrong\r\nAuthorization: Bearer {OLD}\r\n",
+        f"X-API-Key: \r\nAuthorization: Bearer {OLD}\r\n",
+        f"Authorization: Bearer {OLD}\r\nAuthorization: Bearer {OLD}\r\n",
         f"X_API_Key: {OLD}\r\n",
         f"X-API-Key: {'k' * 5000}\r\n",
         "X-API-Key: \xe9\xff\r\n",
@@ -68,6 +71,21 @@ async def test_anything_else_is_401_with_a_challenge(world: World, keys: list[di
     assert (answer.status, answer.headers["content-type"]) == (401, "application/problem+json")
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert OLD not in str(world.log)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "passed"), [("Bearer of.another.link", True), ("Basic YTpi", True), (f"Bearer {NEW}", False)]
+)
+@pytest.mark.parametrize("optional", [True, False])
+async def test_a_key_in_its_own_header_is_one_whatever_else_comes(
+    world: World, keys: list[dict[str, str]], authorization: str, passed: bool, optional: bool
+) -> None:
+    link = {"type": "api_key", "options": {"keys": keys, "optional": optional}}
+    await world.start([route("/", "echo", chain=[link])])
+    answer = await get(world.port, "/", headers=f"X-API-Key: {OLD}\r\nAuthorization: {authorization}\r\n")
+    assert answer.status == 200
+    assert ("authorization" in dict(answer.json()["headers"])) == (passed and not optional)
+    assert OLD.encode() not in answer.body
 
 
 async def test_a_key_in_the_query_opens_nothing(world: World, keys: list[dict[str, str]]) -> None:

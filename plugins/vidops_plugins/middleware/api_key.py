@@ -1,7 +1,8 @@
 """Lets through who knows a key: `X-API-Key: <key>` or `Authorization: Bearer <key>`.
 
-Keys are compared as digests, all of them, each in constant time: how long it takes says nothing of any key. The
-headers that carried the key are not passed on.
+A key in X-API-Key is the request's, whatever Authorization holds: that may be for what comes after. Keys are compared
+as digests, all of them, each in constant time: how long it takes says nothing of any key. No header with a key is
+passed on; nor is Authorization where a key is enough (`optional`), as nobody looks at it any more.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from vidops_plugins.middleware.alternatives import Way, is_known, note
 
 MIN_LENGTH = 16
 _MAX_LENGTH = 4096
-_CARRIERS = (b"x-api-key", b"authorization")
 
 
 class KeyClient(Options):
@@ -69,6 +69,12 @@ def build(options: ApiKey, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
     holders = _holders(options, context)
     challenge = [(b"www-authenticate", b'Bearer realm="vidops"'), (b"vary", b"authorization, x-api-key")]
 
+    def hides(field: tuple[bytes, bytes]) -> bool:
+        name, value = field
+        if name == b"authorization":
+            return options.optional or known(_bearer(value), holders) is not None
+        return name == b"x-api-key"
+
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             offered = offered_key(scope["headers"])
@@ -77,11 +83,13 @@ def build(options: ApiKey, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
                 await app(scope, receive, send)
                 return
             if user is None:
-                detail = "no key: send X-API-Key or Authorization: Bearer" if offered is None else "not a valid key"
+                detail = "no key, or several: send one, in X-API-Key or as Authorization: Bearer"
+                if offered is not None:
+                    detail = "not a valid key"
                 await respond_problem(scope, send, 401, detail, headers=challenge)
                 return
             note(scope, user, options)
-            headers = [(n, v) for n, v in scope["headers"] if n not in _CARRIERS]
+            headers = [field for field in scope["headers"] if not hides(field)]
             await app({**scope, "headers": headers}, receive, send)
 
         return guarded
@@ -91,14 +99,17 @@ def build(options: ApiKey, context: GatewayContext) -> Callable[[ASGIApp], ASGIA
 
 def offered_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The one key of a request; None without any, or with several, which could mean different things to others."""
-    found: list[bytes] = []
-    for name, value in headers:
-        if name == b"x-api-key":
-            found.append(value.strip())
-        elif name == b"authorization":
-            scheme, _, rest = value.partition(b" ")
-            found.append(rest.strip() if scheme.lower() == b"bearer" else b"")
+    headers = list(headers)
+    found = [value.strip() for name, value in headers if name == b"x-api-key"]
+    if not found:
+        found = [_bearer(value) for name, value in headers if name == b"authorization"]
     return found[0] if len(found) == 1 and 0 < len(found[0]) <= _MAX_LENGTH else None
+
+
+def _bearer(value: bytes) -> bytes:
+    """Of an Authorization header; empty for another scheme."""
+    scheme, _, rest = value.partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _has_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -48,6 +48,8 @@ def chain(ways: dict[str, Any], *names: str, optional: tuple[str, ...]) -> list[
         ("Authorization: Bearer a.b.c\r\n", 401),
         (basic("ann", "wrong horse"), 401),
         (f"Authorization: Bearer {KEY}\r\n", 200),
+        (APIKEY + BEARER, 200),
+        (APIKEY + "Authorization: Bearer a.b.c\r\n", 200),
         ("Authorization: Digest x\r\n", 401),
     ],
 )
@@ -66,5 +68,13 @@ async def test_without_optional_each_is_needed(world: World, ways: dict[str, Any
     await world.start(chain(ways, "api_key", "jwt", optional=()))
     assert (await get(world.port, "/", headers=BEARER)).status == 401
     assert (await get(world.port, "/", headers=APIKEY)).status == 401
+    both = APIKEY + BEARER
+    assert (await get(world.port, "/", headers=both)).status == 200
+    assert (await get(world.port, "/", headers=APIKEY + "Authorization: Bearer a.b.c\r\n")).status == 401
+    assert (await get(world.port, "/", headers="X-API-Key: wrong-key-0123456789\r\n" + BEARER)).status == 401
+    await world.edit(chain(ways, "jwt", "api_key", optional=()))
+    assert (await get(world.port, "/", headers=both)).status == 200
+    await world.edit(chain(ways, "api_key", "basic", optional=()))
+    assert (await get(world.port, "/", headers=APIKEY + PASSWORD)).status == 200
     await world.edit(chain(ways, "jwt", "basic", optional=()))
     assert (await get(world.port, "/", headers=PASSWORD)).status == 401
