@@ -77,6 +77,11 @@ class TenantDirectory:
         """
         return None
 
+    @property
+    def resolves(self) -> bool:
+        """Whether `resolve` can ever tell. A route that asks one which cannot (`directory: true`) is not built."""
+        return type(self).resolve is not TenantDirectory.resolve
+
     async def close(self) -> None:
         """No route uses it any more."""
 

@@ -17,6 +17,7 @@ from vidops.api import (
     ASGIApp,
     GatewayContext,
     Options,
+    PermanentError,
     Receive,
     Reference,
     Scope,
@@ -47,7 +48,8 @@ class TenantPlace(Options):
     path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*/\{tenant\}$")] | None = None
     """A segment of the path: `/t/{tenant}` takes `acme` from `/t/acme/stream/door`."""
     directory: bool | None = None
-    """`true`: the directory's own word, for example the one tenant that the user is a member of."""
+    """`true`: the directory's own word, for example the one tenant that the user is a member of: of `static`, of
+    `sqlite` with `tenant_of_user`, or of a plugin's that can tell."""
 
     @model_validator(mode="after")
     def _one(self) -> TenantPlace:
@@ -71,6 +73,12 @@ class TenantChoice(Options):
 
 def build(options: TenantChoice, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     directory = context.tenants(options.directory)
+    if any(place.directory for place in options.from_) and not directory.resolves:
+        raise PermanentError(
+            f"tenant: {options.directory!r} cannot tell of which tenant a user is, as `directory: true` asks: name "
+            "another place (a directory of type sqlite can with `tenant_of_user`, one of type http never)",
+            reason="NoPlace",
+        )
     headers = frozenset(place.header.lower().encode() for place in options.from_ if place.header)
 
     def wrap(app: ASGIApp) -> ASGIApp:

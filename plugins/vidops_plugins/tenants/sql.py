@@ -69,6 +69,10 @@ class SqliteDirectory(TenantDirectory):
     async def is_member(self, tenant: Tenant, user: User) -> bool:
         return bool(await self._ask(self._options.member, {"tenant": tenant.name, "user": user.name}, 1))
 
+    @property
+    def resolves(self) -> bool:
+        return self._options.tenant_of_user is not None
+
     async def resolve(self, user: User, request: Any) -> str | None:
         if self._options.tenant_of_user is None:
             return None

@@ -142,6 +142,27 @@ async def test_a_directory_that_is_not_there_is_told(world: World, keyed: Any) -
         await world.start([route("/", "echo", chain=[keyed, tenant()])])
 
 
+@pytest.mark.parametrize(
+    ("directory", "fits"),
+    [
+        ({"type": "http", "options": {"url": "http://127.0.0.1:9/t"}}, False),
+        ({"type": "sqlite", "options": {"path": "/none"}}, False),
+        ({"type": "sqlite", "options": {"path": "/none", "tenant_of_user": "SELECT 1"}}, True),
+        ({"type": "static", "options": {"tenants": {}}}, True),
+    ],
+)
+async def test_a_directory_that_can_never_tell_is_not_asked(
+    world: World, keyed: Any, directory: Any, fits: bool
+) -> None:
+    one = route("/", "echo", chain=[keyed, tenant({"header": "X-Tenant"}, {"directory": True})])
+    one["tenants"] = {"directory": directory}
+    if fits:
+        await world.start([one])
+        return
+    with pytest.raises(PermanentError, match=r"routes\[0\].*'directory' cannot tell.*directory: true"):
+        await world.start([one])
+
+
 # -- no leak -----------------------------------------------------------------------------------------------------------
 
 PLACES = [
