@@ -31,6 +31,7 @@ from vidops.api import (
     User,
     fetch,
 )
+from vidops_plugins.authorities import authorities
 
 MAX_BYTES = 256 * 1024
 MAX_GLOBS = 1000
@@ -59,7 +60,8 @@ class HttpTenants(TenantDirectoryOptions):
     timeout: PositiveDuration = "3s"  # type: ignore[assignment]
     """How long the service may take."""
     cafile: str = ""
-    """PEM file of the authorities that its certificate may be by, in place of the system's."""
+    """PEM file of the authorities that its certificate may be by, in place of the system's. Relative to the stack
+    file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +206,6 @@ def _away() -> TemporaryError:
 
 
 def build(options: HttpTenants, context: TenantContext) -> HttpDirectory:
+    cafile = authorities(options.cafile, context.base_dir, f"tenants {context.directory}")
+    options = options.model_copy(update={"cafile": cafile})
     return HttpDirectory(options, context.secret(options.authorization) if options.authorization else "", context.log)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from vidops.api import GatewayContext, PermanentError, TemporaryError, fetch
+from vidops_plugins.authorities import authorities
 from vidops_plugins.middleware.jwt.keyset import Keys, from_jwks, from_secret, from_text
 from vidops_plugins.middleware.jwt.options import Jwt
 from vidops_plugins.middleware.jwt.strict import strict_json
@@ -36,12 +37,14 @@ def key_source(options: Jwt, context: GatewayContext) -> KeySource:
         return GivenKeys(from_text(context.secret(options.keys), options.accepted))
     if options.jwks_url is None:
         raise PermanentError("jwt: no keys", reason="InvalidOptions")
-    remote = remote_keys(options, context.log)
+    cafile = authorities(options.cafile, context.base_dir, "jwt")
+    remote = remote_keys(options.model_copy(update={"cafile": cafile}), context.log)
     context.started.append(remote.prefetch)
     return remote
 
 
 def remote_keys(options: Jwt, log: Callable[[Mapping[str, Any]], None]) -> RemoteKeys:
+    """`cafile` is a path from wherever the process is."""
     key = (
         id(asyncio.get_running_loop()), options.jwks_url, options.accepted, options.jwks_ttl, options.jwks_cooldown,
         options.jwks_stale, options.jwks_timeout, options.cafile,

@@ -99,7 +99,8 @@ class Jwt(Way):
     jwks_timeout: PositiveDuration = "5s"  # type: ignore[assignment]
     """How long a fetch may take."""
     cafile: str = ""
-    """PEM file of the authorities that `jwks_url`'s certificate may be by, in place of the system's."""
+    """PEM file of the authorities that `jwks_url`'s certificate may be by, in place of the system's. Relative to the
+    stack file."""
 
     @model_validator(mode="after")
     def _fits(self) -> Jwt:

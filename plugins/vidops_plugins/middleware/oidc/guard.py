@@ -30,6 +30,7 @@ from vidops.api import (
     respond,
     respond_problem,
 )
+from vidops_plugins.authorities import authorities
 from vidops_plugins.middleware.alternatives import is_known, note
 from vidops_plugins.middleware.jwt.verify import claim, is_name, words
 from vidops_plugins.middleware.oidc.options import Oidc
@@ -276,6 +277,8 @@ def safe_return(address: str) -> str:
 
 
 def build(options: Oidc, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
+    cafile = authorities(options.cafile, context.base_dir, "oidc")
+    options = options.model_copy(update={"cafile": cafile})
     secret = context.secret(options.client_secret) if options.client_secret is not None else ""
     seal = Seal(context.secret(options.session_secret))
     login = Login(options, Provider(options, secret, context.log), seal)

@@ -47,7 +47,8 @@ class Oidc(Way):
     timeout: PositiveDuration = "5s"  # type: ignore[assignment]
     """How long the provider may take to answer."""
     cafile: str = ""
-    """PEM file of the authorities that its certificate may be by, in place of the system's."""
+    """PEM file of the authorities that its certificate may be by, in place of the system's. Relative to the stack
+    file."""
 
     @model_validator(mode="after")
     def _fits(self) -> Oidc:
