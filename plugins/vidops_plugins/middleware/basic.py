@@ -2,7 +2,8 @@
 
 A hash is made to be slow. It is computed in a thread, two at a time, and what it gave is remembered for a while under a
 keyed digest of name and password. A refusal costs one look at each sort of hash that its users have (one, where all
-were made alike), whether the name is known or not: how long it takes does not tell names apart.
+were made alike), whether the name is known or not: how long it takes does not tell names apart. One client can fill
+a share of what may wait, so that a stranger who tries passwords does not keep others out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
@@ -31,12 +32,12 @@ from vidops.api import (
     Scope,
     SecretRef,
     Send,
-    TemporaryError,
     User,
     respond_problem,
 )
 from vidops_plugins.middleware.alternatives import Way, is_known, note
 from vidops_plugins.middleware.passwords import BadHashError, PasswordHash
+from vidops_plugins.middleware.rate_limit import network
 
 MAX_CREDENTIALS = 1024
 """Bytes of name and password together."""
@@ -44,6 +45,10 @@ MAX_KNOWN = 1024
 WORKERS = 2
 MAX_WAITING = 64
 """Checks that wait for a thread: more at a time are no people."""
+MAX_OF_CLIENT = 16
+"""Those of one client (an address, of IPv6 the /64) among them."""
+RETRY = 1
+"""Seconds after which somebody who was sent away may try again: checks of a share take about as long."""
 
 _pool: list[ThreadPoolExecutor] = []
 
@@ -69,6 +74,14 @@ class Basic(Way):
     """How long a good password is taken without computing its hash again; 0s never."""
 
 
+class TooManyError(Exception):
+    """Too many passwords are being looked at. `mine`: of the client that asks."""
+
+    def __init__(self, mine: bool) -> None:
+        super().__init__("too many passwords of yours at once" if mine else "too many passwords at once")
+        self.mine = mine
+
+
 class Checker:
     def __init__(
         self, users: Mapping[str, PasswordHash], remember: float, clock: Callable[[], float] = time.monotonic
@@ -79,21 +92,31 @@ class Checker:
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._checking: dict[bytes, asyncio.Task[bool]] = {}
+        self._waiting = Counter[str]()
         self._sorts = {one.sort: one for one in users.values()}
 
-    async def knows(self, name: str, password: bytes) -> bool:
-        """Raises `TemporaryError` where too many are asked for at once."""
+    async def knows(self, name: str, password: bytes, client: str = "") -> bool:
+        """Raises `TooManyError`. `client`: whose share it is; empty where that is not known."""
         digest = hmac.digest(self._secret, name.encode() + b"\0" + password, hashlib.sha256)
         if self._known.get(digest, 0.0) > self._clock():
             return True
         task = self._checking.get(digest)
         if task is None:
+            if client and self._waiting[client] >= MAX_OF_CLIENT:
+                raise TooManyError(mine=True)
             if len(self._checking) >= MAX_WAITING:
-                raise TemporaryError("too many passwords at once", reason="TooManyRequests")
+                raise TooManyError(mine=False)
             coroutine = self._check(digest, name, password)
             task = self._checking[digest] = asyncio.get_running_loop().create_task(coroutine, name="password")
-            task.add_done_callback(lambda _: self._checking.pop(digest, None))
+            self._waiting[client] += 1
+            task.add_done_callback(lambda _: self._checked(digest, client))
         return await asyncio.shield(task)
+
+    def _checked(self, digest: bytes, client: str) -> None:
+        self._checking.pop(digest, None)
+        self._waiting[client] -= 1
+        if not self._waiting[client]:
+            del self._waiting[client]
 
     async def _check(self, digest: bytes, name: str, password: bytes) -> bool:
         if not await asyncio.get_running_loop().run_in_executor(_workers(), self._fits, name, password):
@@ -135,7 +158,14 @@ def build(options: Basic, context: GatewayContext) -> Callable[[ASGIApp], ASGIAp
             if is_known(scope) or (given is None and options.optional):
                 await app(scope, receive, send)
                 return
-            if given is None or not await checker.knows(*given):
+            try:
+                good = given is not None and await checker.knows(*given, network((scope.get("client") or ("",))[0]))
+            except TooManyError as error:
+                retry = [(b"retry-after", b"%d" % RETRY)]
+                status = 429 if error.mine else 503
+                await respond_problem(scope, send, status, str(error), reason="TooManyRequests", headers=retry)
+                return
+            if given is None or not good:
                 detail = "name and password are needed" if given is None else "not a name with its password"
                 await respond_problem(scope, send, 401, detail, headers=challenge)
                 return

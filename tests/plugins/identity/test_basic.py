@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from tests.gateway.client import get
 from tests.gateway.world import World, route
-from vidops.errors import PermanentError, TemporaryError
-from vidops_plugins.middleware.basic import MAX_KNOWN, MAX_WAITING, Checker, credentials
+from vidops.errors import PermanentError
+from vidops_plugins.middleware.basic import MAX_KNOWN, MAX_OF_CLIENT, MAX_WAITING, Checker, TooManyError, credentials
 from vidops_plugins.middleware.passwords import BadHashError, PasswordHash, hashed
 
 QUICK = hashed(b"correct horse", b"salt" * 4, ln=14)
@@ -260,7 +260,32 @@ async def test_what_waits_and_what_is_remembered_is_bounded() -> None:
     slow = Checker({"ann": PasswordHash.parse(QUICK)}, 300.0)
     asked = [asyncio.ensure_future(slow.knows("ann", b"%d" % n)) for n in range(MAX_WAITING + 20)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert sum(isinstance(answer, TemporaryError) for answer in answers) == 20
+    assert sum(isinstance(answer, TooManyError) and not answer.mine for answer in answers) == 20
+    assert not slow._checking
+    assert not slow._waiting
+
+
+async def test_a_client_has_a_share_of_what_waits() -> None:
+    checker = Checker({"ann": PasswordHash.parse(QUICK)}, 300.0)
+    asked = [asyncio.ensure_future(checker.knows("ann", b"%d" % n, "203.0.113.9")) for n in range(MAX_OF_CLIENT + 10)]
+    await asyncio.sleep(0)
+    assert await checker.knows("ann", b"correct horse", "203.0.113.10")
+    # One that is remembered waits for nothing, wherever it comes from.
+    assert await checker.knows("ann", b"correct horse", "203.0.113.9")
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(answer, TooManyError) and answer.mine for answer in answers) == 10
+    assert not checker._waiting
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("MAX_OF_CLIENT", 429), ("MAX_WAITING", 503)])
+async def test_whoever_is_sent_away_is_told_until_when(
+    world: World, routes: list[Any], monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(f"vidops_plugins.middleware.basic.{limit}", 0)
+    await world.start(routes)
+    answer = await get(world.port, "/", headers=basic("ann", "correct horse"))
+    assert (answer.status, answer.headers["retry-after"]) == (expected, "1")
+    assert answer.json()["reason"] == "TooManyRequests"
 
 
 async def test_the_event_loop_goes_on_while_hashes_are_computed() -> None:
