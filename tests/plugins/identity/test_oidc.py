@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from vidops.testing import free_port
 from vidops_plugins.middleware.oidc.guard import safe_return
 from vidops_plugins.middleware.oidc.options import Oidc
 from vidops_plugins.middleware.oidc.sealed import Seal
+from vidops_plugins.middleware.oidc.sessions import MAX_UNUSED, Logins
 
 PAGE = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
 
@@ -76,11 +79,18 @@ async def options(provider: OpenId, tmp_path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def serve(world: World, provider: OpenId, options: dict[str, Any], **more: Any) -> Jar:
-    port = free_port()
-    provider.redirect_uri = f"http://127.0.0.1:{port}/auth/callback"
+def routes(port: int, options: dict[str, Any], *paths: str, **more: Any) -> list[Any]:
     chain = [{"type": "oidc", "options": {**options, "url": f"http://127.0.0.1:{port}", **more}}]
-    await world.start([route("/**", "echo", chain=["access_log", *chain])], bind=[f"127.0.0.1:{port}"])
+    return [route(path, "echo", chain=["access_log", *chain]) for path in paths]
+
+
+async def serve(
+    world: World, provider: OpenId, options: dict[str, Any], *paths: str, edit: Jar | None = None, **more: Any
+) -> Jar:
+    """At these paths and all others; `edit`: a browser of before."""
+    port = edit.port if edit is not None else free_port()
+    provider.redirect_uri = f"http://127.0.0.1:{port}/auth/callback"
+    await world.start(routes(port, options, *paths, "/**", **more), bind=[f"127.0.0.1:{port}"])
     return Jar(port)
 
 
@@ -221,6 +231,61 @@ async def test_a_logout_ends_the_session_everywhere(world: World, provider: Open
     assert not jar.cookies
     jar.cookies = stolen
     assert (await jar.get("/", "")).status == 401
+
+
+async def test_a_logout_ends_the_session_at_all_routes_and_after_edits(
+    world: World, provider: OpenId, options: dict[str, Any]
+) -> None:
+    jar = await serve(world, provider, options, "/stream/**")
+    await log_in(provider, jar)
+    stolen = dict(jar.cookies)
+    for path in ("/", "/stream/door"):
+        assert (await jar.get(path)).status == 200
+    assert (await jar.get("/auth/logout")).status == 303
+    jar.cookies = stolen
+
+    async def is_out() -> bool:
+        return {(await jar.get(path, "")).status for path in ("/", "/stream/door")} == {401}
+
+    assert await is_out()
+    await serve(world, provider, options, "/stream/**", edit=jar, name="name", claims=[])
+    assert await is_out()
+    await world.start([route("/**", "echo")], bind=[f"127.0.0.1:{jar.port}"])
+    assert (await jar.get("/")).status == 200, "without any login"
+    await serve(world, provider, options, "/stream/**", edit=jar)
+    assert await is_out()
+
+
+async def test_routes_that_are_asked_at_once_use_a_refresh_token_once(
+    world: World, provider: OpenId, options: dict[str, Any]
+) -> None:
+    paths = ["/a", "/b", "/c"]
+    jar = await serve(world, provider, options, *(f"{path}/**" for path in paths), refresh="1ms")
+    await log_in(provider, jar)
+    before = len(provider.asked)
+    await asyncio.sleep(0.01)
+    browsers = [Jar(jar.port) for _ in paths]
+    for browser in browsers:
+        browser.cookies = dict(jar.cookies)
+    answers = await asyncio.gather(*(b.get(path) for b, path in zip(browsers, paths, strict=True)))
+    assert [answer.status for answer in answers] == [200] * 3
+    assert provider.asked[before:].count("/token") == 1
+    # With what each of them got, they go on.
+    assert [(await browser.get("/")).status for browser in browsers] == [200] * 3
+
+
+def test_what_is_remembered_of_logins_that_no_route_has_is_bounded() -> None:
+    logins = Logins()
+    used = logins.find(b"used")
+    used.end({"id": "1", "until": time.time() + 60})
+    logins.find(b"unused").end({"id": "2", "until": time.time() + 60})
+    assert logins.find(b"unused").has_ended({"id": "2"})
+    for number in range(100):
+        logins.find(b"%d" % number)
+    gc.collect()
+    assert logins.find(b"used") is used
+    assert not logins.find(b"unused").has_ended({"id": "2"})
+    assert len(logins._last) == len(logins._used) == MAX_UNUSED
 
 
 async def test_cookies_that_were_not_made_here(world: World, provider: OpenId, options: dict[str, Any]) -> None:

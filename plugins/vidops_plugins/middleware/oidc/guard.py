@@ -1,17 +1,15 @@
 """The middleware: whose session is it, and if nobody's, where to log in.
 
-Nothing is kept here but what ended sessions are (bounded, until they would have ended by themselves): a session is its
-cookie, so it outlives reloads and restarts, and goes from gateway to gateway.
+A session is its cookie, so it outlives reloads and restarts, and goes from gateway to gateway. What a process remembers
+of sessions besides is in `sessions`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import html
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +34,7 @@ from vidops_plugins.middleware.jwt.verify import claim, is_name, words
 from vidops_plugins.middleware.oidc.options import Oidc
 from vidops_plugins.middleware.oidc.provider import Grantee, LoginFailedError, Provider
 from vidops_plugins.middleware.oidc.sealed import MAX_COOKIE, Seal, cookies, set_cookie, without_cookies
+from vidops_plugins.middleware.oidc.sessions import Sessions, sessions_of
 
 PREFIX = "__Host-vidops-"
 SESSION = f"{PREFIX}session"
@@ -44,7 +43,6 @@ LOGIN_TIME = 600.0
 """Seconds that a login may take."""
 MAX_LOGINS = 5
 """Logins that one browser has under way, in as many tabs."""
-MAX_ENDED = 10_000
 MAX_RETURN = 1000
 _NO_STORE = (b"cache-control", b"no-store")
 _SITES = (b"same-origin", b"none")
@@ -53,12 +51,11 @@ _SITES = (b"same-origin", b"none")
 class Login:
     """Sessions of one `oidc` link."""
 
-    def __init__(self, options: Oidc, provider: Provider, seal: Seal) -> None:
+    def __init__(self, options: Oidc, provider: Provider, seal: Seal, sessions: Sessions) -> None:
         self._options = options
         self._provider = provider
         self._seal = seal
-        self._ended: OrderedDict[str, float] = OrderedDict()
-        self._refreshing: OrderedDict[str, asyncio.Task[dict[str, Any] | None]] = OrderedDict()
+        self._sessions = sessions
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and str(scope["path"]).startswith(f"{self._options.path}/"):
@@ -85,7 +82,7 @@ class Login:
         """Who is logged in, and whether that is news for the cookie."""
         found = [value for name, value in cookies(scope["headers"]) if name == SESSION]
         session = self._seal.open("session", found[0]) if len(found) == 1 else None
-        if session is None or session["id"] in self._ended:
+        if session is None or self._sessions.has_ended(session):
             return None, False
         if not session["refresh"] or time.time() < session["check"]:
             return session, False
@@ -93,26 +90,11 @@ class Login:
         return renewed, renewed is not None and renewed is not session
 
     async def _renewed(self, session: dict[str, Any]) -> dict[str, Any] | None:
-        """Ask the provider, once for all requests that come with the same cookie, also for those that come a bit
-        later: a refresh token is good for one use."""
-        key = session["refresh"]
-        task = self._refreshing.get(key)
-        if task is None:
-            coroutine = self._refresh(session)
-            task = self._refreshing[key] = asyncio.get_running_loop().create_task(coroutine, name="oidc refresh")
-            task.add_done_callback(lambda done: self._refreshed(key, done))
-            while len(self._refreshing) > MAX_ENDED:
-                self._refreshing.popitem(last=False)
         try:
-            return await asyncio.shield(task)
+            return await self._sessions.renewed(session, lambda: self._refresh(session))
         except TemporaryError:
             # Whoever was in stays in while the provider cannot be asked, until the session's own end.
             return session
-
-    def _refreshed(self, key: str, task: asyncio.Task[dict[str, Any] | None]) -> None:
-        failed = task.cancelled() or task.exception() is not None
-        delay = 1.0 if failed else 30.0
-        asyncio.get_running_loop().call_later(delay, self._refreshing.pop, key, None)
 
     async def _refresh(self, session: dict[str, Any]) -> dict[str, Any] | None:
         """The session as it goes on; None where it does not."""
@@ -122,7 +104,7 @@ class Login:
             if grantee.claims:
                 return {**self._made(grantee, session["id"]), "until": time.time() + left}
         except LoginFailedError:
-            self._end(session)
+            self._sessions.end(session)
             return None
         check = time.time() + self._options.refresh
         return {**session, "refresh": grantee.refresh_token, "check": check}
@@ -158,12 +140,6 @@ class Login:
             await send(message)
 
         return answer
-
-    def _end(self, session: Mapping[str, Any]) -> None:
-        now = time.time()
-        self._ended[session["id"]] = session["until"]
-        while self._ended and (len(self._ended) > MAX_ENDED or next(iter(self._ended.values())) < now):
-            self._ended.popitem(last=False)
 
     # -- logins ------------------------------------------------------------
 
@@ -229,7 +205,7 @@ class Login:
             return
         session, _ = await self._session(scope)
         if session is not None:
-            self._end(session)
+            self._sessions.end(session)
         target = await self._provider.logout_url() or self._options.after_logout
         await _redirect(scope, send, target, [set_cookie(SESSION, "", 0)])
 
@@ -280,8 +256,9 @@ def build(options: Oidc, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp
     cafile = authorities(options.cafile, context.base_dir, "oidc")
     options = options.model_copy(update={"cafile": cafile})
     secret = context.secret(options.client_secret) if options.client_secret is not None else ""
-    seal = Seal(context.secret(options.session_secret))
-    login = Login(options, Provider(options, secret, context.log), seal)
+    session_secret = context.secret(options.session_secret)
+    sessions = sessions_of(options.issuer, options.client_id, session_secret)
+    login = Login(options, Provider(options, secret, context.log), Seal(session_secret), sessions)
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
