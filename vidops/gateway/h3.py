@@ -26,7 +26,6 @@ from hypercorn.protocol.events import (
     Trailers,
 )
 from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
 
 from vidops.gateway import beside, h3head
@@ -34,6 +33,7 @@ from vidops.gateway.bounded import MAX_STREAMS, BoundedHttp, BoundedQuic
 from vidops.gateway.config import MAX_HEAD
 from vidops.gateway.datagrams import Address
 from vidops.gateway.exchange import Exchanges
+from vidops.gateway.messages import MessageStream
 from vidops.gateway.outflow import ABORT
 from vidops.gateway.peer import quic_extension
 from vidops.gateway.quic import Link
@@ -54,7 +54,7 @@ class _Stream:
     waits for more.
     """
 
-    asgi: HTTPStream | WSStream
+    asgi: HTTPStream | MessageStream
     request: Request
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
@@ -242,7 +242,7 @@ class QuicCall:
             self._answer(number, refusal.status)
             return None
         self._client = self._where() or self._client
-        kind = WSStream if head.websocket else HTTPStream
+        kind = MessageStream if head.websocket else HTTPStream
         unused: Any = None  # Hypercorn hands it to `Exchanges.spawn_app`, which has its own application
         group: Any = self._group
         asgi = kind(
@@ -281,7 +281,7 @@ class QuicCall:
                 await stream.asgi.handle(Body(number, data))
                 self._quic.take(number, len(data))
                 self._soon()
-            elif stream.complete and isinstance(stream.asgi, WSStream):
+            elif stream.complete and isinstance(stream.asgi, MessageStream):
                 self._leave(number, ErrorCode.H3_NO_ERROR)
             elif stream.complete:
                 await stream.asgi.handle(EndBody(number))
@@ -374,7 +374,7 @@ class QuicCall:
         number = stream.request.stream_id
         if self._streams.pop(number, None) is None:
             return
-        if stream.begun and isinstance(stream.asgi, WSStream):
+        if stream.begun and isinstance(stream.asgi, MessageStream):
             self._end_answer(stream)
         if not stream.answered:
             self._quic.reset_stream(number, ErrorCode.H3_INTERNAL_ERROR)

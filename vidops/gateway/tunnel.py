@@ -10,17 +10,18 @@ import asyncio
 from typing import Any
 
 from hypercorn.protocol.events import Body, Data, Event, Response, StreamClosed
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState
 
 from vidops.asgi import TUNNEL, Headers
+from vidops.gateway.messages import MessageStream
 
 QUEUED = 4
 """Reads (of at most 64 KiB) that wait for the application: beyond, the client is not read."""
 _SWITCH: Headers = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
 
 
-class TunnelStream(WSStream):
-    """Hypercorn's, until the application claims the tunnel and accepts."""
+class TunnelStream(MessageStream):
+    """Messages, until the application claims the tunnel and accepts."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
