@@ -15,7 +15,9 @@ def vidops_handlers():
 """
 
 from vidops.asgi import (
+    CHAIN,
     DIRECT,
+    FIELDS_SET,
     GRANTS,
     INTERIM,
     NOTES,
@@ -105,8 +107,10 @@ from vidops.v4l2.query import query_node, role_of
 
 __all__ = [
     "ACTIONS",
+    "CHAIN",
     "DIRECT",
     "FFMPEG",
+    "FIELDS_SET",
     "GRANTS",
     "INTERIM",
     "NOTES",

@@ -22,6 +22,11 @@ INTERIM = "vidops.interim"
 of this type, with `status` (102 to 199) and `headers`, before `http.response.start`."""
 PEER = "vidops.peer"
 """Key of the scope: the address that is connected, where `trusted_proxies` believed who that says the client is."""
+CHAIN = "vidops.chain"
+"""Key of the scope: who asked whom until it came here, the client first, where `trusted_proxies` believed it. What else
+a request's fields say of that is anybody's word."""
+FIELDS_SET = "vidops.fields_set"
+"""Key of the scope: names of the request's fields that the stack file has set, and no client."""
 ORIGIN = "vidops.origin"
 """Key of the scope that is true where a middleware has found that the page that asks may: handlers ask no more."""
 

@@ -87,6 +87,45 @@ async def test_the_scheme_is_that_of_the_outermost_proxy_of_ours() -> None:
     assert seen["scheme"] == "http"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "protos", "scheme"),
+    [
+        ("forwarded", "for=192.0.2.7;proto=https, for=10.0.0.1;proto=http", "", "https"),
+        ("forwarded", "for=192.0.2.7;proto=http, for=10.0.0.1;proto=https", "", "http"),
+        ("forwarded", "for=6.6.6.6;proto=https, for=192.0.2.7;proto=http, for=10.0.0.1;proto=https", "", "http"),
+        ("forwarded", "for=192.0.2.7, for=10.0.0.1;proto=https", "", "https"),
+        ("forwarded", "for=6.6.6.6;proto=https, for=192.0.2.7", "", "http"),
+        ("forwarded", "proto=https", "", "https"),
+        (XFF, "192.0.2.7, 10.0.0.1", "https, http", "https"),
+        (XFF, "192.0.2.7, 10.0.0.1", "http, https", "http"),
+        (XFF, "192.0.2.7, 10.0.0.1", "https", "https"),
+        (XFF, "6.6.6.6, 192.0.2.7, 10.0.0.1", "https, http, https", "http"),
+        (XFF, "192.0.2.7", "https, http", "http"),
+        (XFF, "", "http, https", "https"),
+    ],
+)
+async def test_the_scheme_is_the_chosen_clients(name: str, value: str, protos: str, scheme: str) -> None:
+    fields = [(name, value)] if value else []
+    seen = await asked({**NETWORKS, "header": name}, "10.0.0.2", *fields, ("x-forwarded-proto", protos))
+    assert seen["scheme"] == scheme
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "chain"),
+    [
+        (XFF, "6.6.6.6, 192.0.2.7, 10.0.0.1", ("192.0.2.7", "10.0.0.1", "10.0.0.2")),
+        (XFF, "10.0.0.3, 10.0.0.1", ("10.0.0.3", "10.0.0.1", "10.0.0.2")),
+        (XFF, "unknown, 10.0.0.1", None),
+        (XFF, "", None),
+        ("forwarded", "for=192.0.2.7", ("192.0.2.7", "10.0.0.2")),
+    ],
+)
+async def test_the_chain_begins_with_the_chosen_client(name: str, value: str, chain: tuple[str, ...] | None) -> None:
+    other = ("forwarded", "for=10.0.0.9") if name == XFF else (XFF, "10.0.0.9")
+    seen = await asked({**NETWORKS, "header": name}, "10.0.0.2", (name, value), other)
+    assert seen.get("vidops.chain") == chain
+
+
 async def test_unix_sockets_are_believed_where_that_is_said() -> None:
     assert (await asked({"unix": True}, "", (XFF, "192.0.2.7")))["client"] == ("192.0.2.7", 0)
     assert (await asked(NETWORKS, "", (XFF, "192.0.2.7")))["client"] is None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import Field
 
-from vidops.api import INTERIM, ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
+from vidops.api import FIELDS_SET, INTERIM, ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
 from vidops_plugins.middleware.fields import FieldName, FieldValue, filled
 
 
@@ -29,11 +29,14 @@ class Headers(Options):
 
 def build(options: Headers, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     inward, outward = _changer(options.request), _changer(options.response)
+    names = frozenset(name.encode() for name in options.request.set)
     early = _changer(Change(remove=[*options.response.set, *options.response.remove]))
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def changed(scope: Scope, receive: Receive, send: Send) -> None:
             inner = {**scope, "headers": inward(scope, scope["headers"])}
+            if names:
+                inner[FIELDS_SET] = scope.get(FIELDS_SET, frozenset()) | names
 
             async def answer(message: Message) -> None:
                 if message["type"].endswith("response.start") or message["type"] == "websocket.accept":

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from vidops.api import PEER, ASGIApp, GatewayContext, Options, Receive, Scope, Send, note
+from vidops.api import CHAIN, PEER, ASGIApp, GatewayContext, Options, Receive, Scope, Send, note
 
 MOST = 50
 """Addresses of a chain that are looked at."""
@@ -51,13 +51,16 @@ def build(options: TrustedProxies, context: GatewayContext) -> Callable[[ASGIApp
             client = scope.get("client")
             peer = client[0] if client else ""
             if (peer and is_proxy(peer)) or (not peer and options.unix):
-                chain, proto = said(scope, options.header)
-                real = next((address for address in reversed(chain) if not is_proxy(address)), None)
-                if real is None and chain:
-                    real = chain[0]
-                if real is not None and parsed(real) is not None:
+                hops = said(scope, options.header)
+                outside = (i for i in range(len(hops) - 1, -1, -1) if not is_proxy(hops[i].address))
+                first = next(outside, 0)
+                chain = [hop.address for hop in hops[first:]]
+                if chain and parsed(chain[0]) is not None:
                     note(scope, PEER, client or ("", 0))
-                    note(scope, "client", (real, 0))
+                    note(scope, CHAIN, (*chain, peer) if peer else tuple(chain))
+                    note(scope, "client", (chain[0], 0))
+                # Where nobody says how the client asked, those count who stand nearest to it.
+                proto = next((hop.proto for hop in hops[first:] if hop.proto), "")
                 if proto in ("http", "https"):
                     secure = proto == "https"
                     scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto
@@ -68,29 +71,44 @@ def build(options: TrustedProxies, context: GatewayContext) -> Callable[[ASGIApp
     return wrap
 
 
-def said(scope: Scope, header: str) -> tuple[list[str], str]:
-    """The addresses from the client on, and the scheme that the outermost proxy was asked by; empty where not said."""
+class Hop(NamedTuple):
+    """Who asked a proxy, and by which scheme; empty where that is not said."""
+
+    address: str
+    proto: str
+
+
+def said(scope: Scope, header: str) -> list[Hop]:
+    """From the client on; the scheme alone, where nothing else is said."""
     values = {b"forwarded": [], b"x-forwarded-for": [], b"x-forwarded-proto": []}  # type: dict[bytes, list[str]]
     for name, value in scope["headers"]:
         if name in values:
             values[name].append(value.decode("latin-1"))
-    if header == "x-forwarded-for":
-        listed = ",".join(values[b"x-forwarded-for"]).split(",")[-MOST:]
-        protos = ",".join(values[b"x-forwarded-proto"]).split(",")
-        return [bare(a) for a in listed if a.strip()], protos[-1].strip().lower()
-    elements = split_quoted(",".join(values[b"forwarded"]), ",")[-MOST:]
-    chain, proto = [], ""
-    for element in elements:
+    if header == "forwarded":
+        return forwarded(",".join(values[b"forwarded"]))
+    addresses = [bare(a) for a in ",".join(values[b"x-forwarded-for"]).split(",")[-MOST:] if a.strip()]
+    protos = [p.strip().lower() for p in ",".join(values[b"x-forwarded-proto"]).split(",")[-MOST:]]
+    if not addresses:
+        return [Hop("", protos[-1])]
+    # Each proxy appends to both lists, or the outermost one alone has said the scheme.
+    missing = len(addresses) - len(protos)
+    protos = [protos[0]] * missing + protos if missing > 0 else protos[-len(addresses) :]
+    return [Hop(address, proto) for address, proto in zip(addresses, protos, strict=True)]
+
+
+def forwarded(value: str) -> list[Hop]:
+    """`said`, of `Forwarded` (RFC 7239)."""
+    hops = []
+    for element in split_quoted(value, ",")[-MOST:]:
         pairs = {}
         for piece in split_quoted(element, ";"):
             found = _PAIR.fullmatch(piece)
             if found:
                 text = found[2]
                 pairs[found[1].lower()] = re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
-        if "for" in pairs:
-            chain.append(bare(pairs["for"]))
-        proto = pairs.get("proto", proto).lower()
-    return chain, proto
+        hops.append(Hop(bare(pairs.get("for", "")), pairs.get("proto", "").lower()))
+    named = [hop for hop in hops if hop.address]
+    return named or hops[-1:]
 
 
 def split_quoted(text: str, separator: str) -> list[str]:

@@ -14,8 +14,11 @@ from vidops_plugins.handlers.proxy.targets import parse_target
 HOST = (b"host", b"cam.example")
 
 
-def sent(*fields: tuple[bytes, bytes], peer: str | None = None, host: bytes | None = None) -> dict[bytes, list[bytes]]:
-    made = heads.request_fields([HOST, *fields], host=host, client="192.0.2.7", scheme="https", peer=peer)
+def sent(
+    *fields: tuple[bytes, bytes], by: str = "", host: bytes | None = None, set_here: frozenset[bytes] = frozenset()
+) -> dict[bytes, list[bytes]]:
+    chain = ("192.0.2.7", by) if by else ("192.0.2.7",)
+    made = heads.request_fields([HOST, *fields], host=host, chain=chain, scheme="https", set_here=set_here)
     found: dict[bytes, list[bytes]] = {}
     for name, value in made:
         found.setdefault(name, []).append(value)
@@ -51,8 +54,13 @@ def test_who_asks_is_told() -> None:
     assert found[b"via"] == [b"1.1 vidops"]
 
 
+@pytest.mark.parametrize("name", sorted(heads.FORWARDED))
+def test_the_stack_files_own_word_goes_on(name: bytes) -> None:
+    assert sent((name, b"ours"), set_here=frozenset({name}))[name] == [b"ours"]
+
+
 def test_a_trusted_proxy_is_believed_and_named() -> None:
-    found = sent((b"x-forwarded-for", b"192.0.2.7"), (b"via", b"1.1 front"), peer="10.0.0.2")
+    found = sent((b"x-forwarded-for", b"6.6.6.6, 192.0.2.7"), (b"via", b"1.1 front"), by="10.0.0.2")
     assert found[b"x-forwarded-for"] == [b"192.0.2.7, 10.0.0.2"]
     assert found[b"via"] == [b"1.1 front, 1.1 vidops"]
 

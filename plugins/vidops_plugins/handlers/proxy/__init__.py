@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidops.api import (
-    PEER,
+    CHAIN,
+    FIELDS_SET,
     ASGIApp,
     GatewayContext,
     Receive,
@@ -238,10 +239,9 @@ class Proxying:
         named = self.options.host
         host = None if named == "preserve" else (upstream.target.authority if named == "upstream" else named).encode()
         scheme = str(scope["scheme"]).replace("ws", "http")
-        peer = scope.get(PEER)
-        client = (scope.get("client") or ("",))[0]
+        chain = scope.get(CHAIN) or (scope.get("client") or ("",))[:1]
         return heads.request_fields(
-            scope["headers"], host=host, client=client, scheme=scheme, peer=peer[0] if peer else None
+            scope["headers"], host=host, chain=chain, scheme=scheme, set_here=scope.get(FIELDS_SET, frozenset())
         )
 
     def _target(self, scope: Scope, upstream: Upstream) -> bytes:

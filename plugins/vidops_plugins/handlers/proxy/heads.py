@@ -35,7 +35,7 @@ FORWARDED = frozenset(
         b"x-rewrite-url",
     )
 )
-"""What only a proxy may say of a request: a client's word for it never goes on."""
+"""What only a proxy may say of a request: a client's word for it never goes on. The stack file's does."""
 _OURS = FORWARDED | {b"host", b"via", b"expect", b"content-length"}
 """What is said anew, if at all."""
 VIA = b"1.1 vidops"
@@ -88,36 +88,36 @@ def request_fields(
     fields: Iterable[tuple[bytes, bytes]],
     *,
     host: bytes | None,
-    client: str,
+    chain: Iterable[str],
     scheme: str,
-    peer: str | None,
+    set_here: frozenset[bytes] = frozenset(),
 ) -> Fields:
     """The fields of the request that goes on, without framing.
 
-    `host`: what to call the upstream, None to keep what the client called. `client`, `scheme`: who asks, and how, as
-    far as it can be trusted. `peer`: the trusted proxy that said so; None where the client itself is connected, and
-    whatever it claims is dropped.
+    `host`: what to call the upstream, None to keep what the client called. `chain`, `scheme`: who asks by whom, the
+    client first, and how, as far as it can be trusted; whatever else the fields claim of it is dropped. `set_here`:
+    names of those that the stack file has set, which it means.
     """
     kept: Fields = []
     ours: dict[bytes, list[bytes]] = {}
     for field in fields:
         if field[0] in HOP_BY_HOP:
             continue  # what else a client's `Connection` names went before the chain, whose own fields it has no say in
-        if field[0] in _OURS:
+        if field[0] in _OURS and not (field[0] in FORWARDED and field[0] in set_here):
             ours.setdefault(field[0], []).append(field[1])
         else:
             kept.append(field)
     asked = ours.get(b"host", [b""])[0]
-    addresses, via = client.encode("latin-1", "replace"), ours.get(b"via", ())
-    if peer is not None and (chain := b", ".join(ours.get(b"x-forwarded-for", ()))):
-        addresses = chain + b", " + peer.encode("latin-1", "replace")
+    told = [
+        (b"x-forwarded-for", ", ".join(chain).encode("latin-1", "replace")),
+        (b"x-forwarded-host", asked),
+        (b"x-forwarded-proto", scheme.encode()),
+    ]
     return [
         (b"host", asked if host is None else host),
         *kept,
-        (b"x-forwarded-for", addresses),
-        (b"x-forwarded-host", asked),
-        (b"x-forwarded-proto", scheme.encode()),
-        (b"via", b", ".join([*via, VIA])),
+        *(field for field in told if field[0] not in set_here),
+        (b"via", b", ".join([*ours.get(b"via", ()), VIA])),
     ]
 
 

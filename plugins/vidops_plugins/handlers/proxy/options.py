@@ -90,7 +90,7 @@ class Proxy(Options):
     """Passes requests on to HTTP/1.1 services, bodies streamed both ways.
 
     `X-Forwarded-For`, `-Host`, `-Proto` and `Via` tell the upstream who asks; whatever a client claims there is
-    dropped, unless `trusted_proxies` believed it.
+    dropped, unless `trusted_proxies` believed it. What `headers` sets of them goes on as it says.
     """
 
     upstreams: Annotated[list[UpstreamUrl], Field(min_length=1, max_length=64)]
