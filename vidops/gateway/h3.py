@@ -51,11 +51,12 @@ class _Stream:
     """A request, whose `body` waits for the application until it is `complete`.
 
     `started`: the application runs. `begun`: the answer's head is given out; `answered`: all of it. `over`: nobody
-    waits for more.
+    waits for more. `left`: bytes of the length that was announced.
     """
 
     asgi: HTTPStream | MessageStream
     request: Request
+    left: int | None = None
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
     over: bool = False
@@ -221,6 +222,11 @@ class QuicCall:
         if stream is None:
             return  # it is answered or refused already
         if isinstance(event, DataReceived):
+            if stream.left is not None:
+                stream.left -= len(event.data)
+                if stream.left < 0:  # aioquic looks at the end, and there need not be one
+                    self._leave(event.stream_id, ErrorCode.H3_MESSAGE_ERROR)
+                    return
             stream.body += event.data
             self._quic.hold(event.stream_id, len(event.data))
         stream.complete = stream.complete or event.stream_ended
@@ -249,7 +255,7 @@ class QuicCall:
             unused, self._config, self._context, group, True, self._client, self._link.server, self._send, number
         )
         request = Request(number, head.fields, "3", head.method, head.path, ConnectionState({}))
-        stream = self._streams[number] = _Stream(asgi, request)
+        stream = self._streams[number] = _Stream(asgi, request, head.length)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

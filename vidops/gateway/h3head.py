@@ -26,12 +26,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`fields`: with the authority as Host."""
+    """`fields`: with the authority as Host. `length`: of the body, where it is announced."""
 
     method: str
     path: bytes
     websocket: bool
     fields: list[tuple[bytes, bytes]]
+    length: int | None
 
 
 def is_request(fields: Fields) -> bool:
@@ -60,4 +61,5 @@ def read(fields: Fields) -> Head:
     cookies = [value for name, value in plain if name == b"cookie"]
     if len(cookies) > 1:  # RFC 9114, 4.2.1
         plain = [f for f in plain if f[0] != b"cookie"] + [(b"cookie", b"; ".join(cookies))]
-    return Head(method.decode().upper(), path, websocket, [(b"host", authority), *plain])
+    length = None if websocket else next((int(value) for name, value in plain if name == b"content-length"), None)
+    return Head(method.decode().upper(), path, websocket, [(b"host", authority), *plain], length)

@@ -12,6 +12,8 @@ from tests.gateway.world import World, route, until
 from tests.plugins.proxy.test_h2 import CHUNKED, LINK, TE, says
 from tests.plugins.proxy.upstream import Service
 
+H3_MESSAGE_ERROR = 0x10E
+
 
 @pytest.fixture
 async def client(world: World, service: Service, certificate: tuple[Path, Path]) -> AsyncIterator[H3Client]:
@@ -52,3 +54,17 @@ async def test_a_body_of_unknown_length(service: Service, client: H3Client) -> N
     client.http.send_data(stream, b"b", end_stream=True)
     client.transmit()
     assert (await client.answer(stream))[0] == 200
+
+
+async def test_a_body_that_is_longer_than_announced_is_no_second_request(service: Service, client: H3Client) -> None:
+    """Nor is its end awaited, which would tell of it: there need not be one."""
+    hidden = b"POST /admin HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+    together = client.request("/", ("content-length", "1"), method="POST", body=b"x" + hidden, more=True)
+    apart = client.request("/", ("content-length", "1"), method="POST", body=b"x", more=True)
+    await until(lambda: service.heard, "the head upstream")
+    client.http.send_data(apart, hidden, end_stream=False)
+    client.transmit()
+    await until(lambda: {together, apart} <= client.reset.keys(), "resets")
+    assert client.reset == dict.fromkeys((together, apart), H3_MESSAGE_ERROR)
+    assert (await client.get("/"))[0] == 200
+    assert {heard.first for heard in service.heard} <= {"POST / HTTP/1.1", "GET / HTTP/1.1"}

@@ -29,6 +29,7 @@ from vidops_plugins.handlers.proxy.exchange import (
     Exchange,
     RequestBody,
     Slow,
+    WrongLength,
     interim_of,
     takes_trailers,
 )
@@ -61,6 +62,8 @@ def build(options: Proxy, context: GatewayContext) -> ASGIApp:
             await (proxying.websocket if scope["type"] == "websocket" else proxying.http)(scope, receive, send)
         except ClientLeft:
             return
+        except WrongLength as error:
+            await respond_problem(scope, send, 400, str(error))
         except Failure as failure:
             await respond_problem(scope, send, failure.status, failure.detail, reason=failure.reason)
 

@@ -20,6 +20,10 @@ class ClientLeft(Exception):
     """There is nobody to answer any more."""
 
 
+class WrongLength(Exception):
+    """The client sends another number of bytes than it announced."""
+
+
 @dataclass(slots=True)
 class RequestBody:
     """A request's body, read on demand. `length`: announced bytes; None where it comes in chunks."""
@@ -58,12 +62,18 @@ class RequestBody:
         return [(b"content-length", b"%d" % self.length)] if self.length else []
 
     async def send(self, connection: Connection, idle: float) -> None:
-        """Write it all. Raises what `receive` raises, `ClientLeft`, `Slow`."""
+        """Write it all. Raises what `receive` raises, `ClientLeft`, `Slow`, `WrongLength`."""
+        left = self.length
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeft
             data: bytes = message.get("body", b"")
+            if left is not None:
+                # Whatever is beyond would be the upstream's next request, which no chain has seen.
+                left -= len(data)
+                if left < 0:
+                    raise WrongLength("the body is longer than announced")
             if data:
                 connection.write(data if self.length is not None else b"%x\r\n%b\r\n" % (len(data), data))
                 try:
@@ -73,7 +83,9 @@ class RequestBody:
                     raise Slow(f"it took nothing of a body for {idle:g}s") from None
             if not message.get("more_body", False):
                 break
-        if self.length is None:
+        if left:
+            raise WrongLength("the body is shorter than announced")
+        if left is None:
             connection.write(b"0\r\n\r\n")
 
 
