@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, cast
 
 import h2.events
@@ -23,11 +24,12 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
 from priority.priority import DuplicateStreamError
 
 from vidops.asgi import json_bytes, problem
-from vidops.gateway import lines
+from vidops.gateway import handshake, lines
 from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.messages import MessageStream
@@ -100,7 +102,7 @@ class StrictH11(H11Protocol):
         self.can_read.lost = True
         self.can_read.set_now()
 
-    async def refuse(self, status: int, detail: str) -> None:
+    async def refuse(self, status: int, detail: str, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Answer a request that is none, and close."""
         connection = self.connection
         answered = self.direct is not None and self.direct.opened
@@ -115,6 +117,7 @@ class StrictH11(H11Protocol):
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
                 (b"date", http_date()),
+                *more,
             ]
             await self._send_h11_event(h11.Response(headers=headers, status_code=status))
             await self._send_h11_event(h11.Data(data=body))
@@ -122,6 +125,10 @@ class StrictH11(H11Protocol):
         await self.send(Closed())
 
     async def _send_error_response(self, status_code: int) -> None:
+        if status_code == handshake.OTHER_VERSION:
+            fields = [(b"sec-websocket-version", handshake.VERSION), (b"upgrade", b"websocket")]
+            await self.refuse(status_code, "WebSockets are spoken in version 13 here", fields)
+            return
         texts = {431: "the head of the request is too large"}
         await self.refuse(status_code, texts.get(status_code, "this is not a valid HTTP/1.1 request"))
 
@@ -132,12 +139,18 @@ class StrictH11(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         """Hypercorn's, but for WebSockets, whose bytes can be had."""
-        fields = [(name, value.strip().lower()) for name, value in request.headers]
-        upgrade = any(n == b"upgrade" and v == b"websocket" for n, v in fields)
-        tokens = {token.strip() for n, v in fields if n == b"connection" for token in v.split(b",")}
-        if not upgrade or b"upgrade" not in tokens or request.method != b"GET":
+        # It strips text, of which more is blank than of bytes.
+        fields = [(name, value.decode("latin-1").strip().lower()) for name, value in request.headers]
+        upgrade = any(n == b"upgrade" and v == "websocket" for n, v in fields)
+        tokens = {token.strip() for n, v in fields if n == b"connection" for token in v.split(",")}
+        if not upgrade or "upgrade" not in tokens or request.method.upper() != b"GET":
             await super()._create_stream(request)
             return
+        status = handshake.fault(request.headers, keyed=True)
+        if request.method != b"GET" or request.http_version != b"1.1":
+            status = 400
+        if status is not None:
+            raise h11.RemoteProtocolError("not a WebSocket's handshake", error_status_hint=status)
         self.stream = TunnelStream(
             self.app,
             self.config,
@@ -175,6 +188,9 @@ class StrictH11(H11Protocol):
         except h11.RemoteProtocolError as error:
             if isinstance(event, RawData):
                 await self._send_error_response(error.error_status_hint)
+        if isinstance(self.stream, WSStream) and self.stream.closed:
+            # Hypercorn has refused it by itself (frames before the handshake's end), and would leave it open.
+            await self.send(Closed())
 
 
 ENDING_TURNS = 20
