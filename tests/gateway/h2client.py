@@ -42,6 +42,11 @@ class H2Client:
         it.flush()
         return it
 
+    def lax(self) -> None:
+        """From now on, send what HTTP/2 forbids."""
+        self.connection.config.validate_outbound_headers = False
+        self.connection.config.normalize_outbound_headers = False
+
     def flush(self) -> None:
         self.writer.write(self.connection.data_to_send())
 

@@ -91,12 +91,22 @@ HOST = (b"host", b"cam.example")
         scope(b"ftp://cam.example:8080/"),
         scope(b"cam.example:8080"),
         scope(b"*"),
+        *(
+            {**scope(), "method": method}
+            for method in ("GET /admin HTTP/1.1", "GET\t/a", "GE\x01T", "", "G" * 33, "GET\n", "\xe9")
+        ),
+        *({**scope(), "query_string": query} for query in (b"a HTTP/1.1", b"a\r\nb: c", b"\x7f", b"\0")),
     ],
 )
 def test_an_ambiguous_head_is_refused(case: Any) -> None:
     with pytest.raises(Refused) as caught:
         check(case)
     assert caught.value.status == 400
+
+
+def test_methods_of_all_kinds_are_taken() -> None:
+    for method in ("GET", "VERSION-CONTROL", "M-SEARCH"):
+        assert check({**scope(), "method": method, "query_string": b"a=%20b&\xc3\xa9"}).path == "/"
 
 
 def test_sizes_are_bounded() -> None:

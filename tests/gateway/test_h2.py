@@ -80,6 +80,14 @@ async def test_the_guard_stands_before_http2_too(client: H2Client) -> None:
     assert (await client.answer(client.request("/post")))[0] == 405
 
 
+@pytest.mark.parametrize("method", ["GET /post HTTP/1.1", "GE\x01T", "", "G" * 5000])
+async def test_a_method_is_a_word(client: H2Client, method: str) -> None:
+    """It would become a part of the line that an upstream reads."""
+    client.lax()
+    assert (await client.answer(client.request("/hi", method=method)))[0] == 400
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+
+
 @pytest.mark.parametrize("finish", ["end", "reset", "never"])
 async def test_an_answer_before_the_upload_ends_leaves_the_connection(client: H2Client, finish: str) -> None:
     stream = client.request("/post", method="POST", more=True, body=b"x" * 10_000)

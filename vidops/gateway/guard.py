@@ -3,7 +3,8 @@
 Refused: Content-Length together with Transfer-Encoding, Transfer-Encoding in HTTP/1.0 (RFC 9112, 6.1), a target that
 names another host than Host, a bad or missing Host (RFC 9112, 3.2), an upgrade to h2c, and paths in which an encoded
 separator, a NUL, a control character, a dot segment or an empty segment could mean one thing to a rule and another
-to what it guards. What is left is decoded once; matching, authorisation and handlers all see that one path.
+to what it guards; methods and queries with a blank. What is left is decoded once; matching, authorisation and handlers
+all see that one path.
 Names of headers with underscores are dropped: CGI-like servers take `X_User` for `X-User`.
 """
 
@@ -30,6 +31,8 @@ _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,251}[A-Za-z0-9._~])?)(?::([0-9]{1,5})?)?"
 )
 _TARGET = re.compile(rb"(?:[!$&-;=@A-Z_a-z~]|%[0-9A-Fa-f]{2}|[\[\]^|`\"<>{}])+")
+_QUERY = re.compile(rb"[^\x00-\x20\x7f]*")
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
 _FORBIDDEN_CODES = re.compile(rb"%(?:2[fF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)", re.DOTALL)
 
@@ -54,6 +57,11 @@ class Request(NamedTuple):
 def check(scope: Scope) -> Request:
     """Raises `Refused`."""
     version = str(scope.get("http_version", "1.1"))
+    # HTTP/1's parsers see to these two; in HTTP/2 they are fields, which may hold what is a line elsewhere.
+    if not _METHOD.fullmatch(scope.get("method", "GET")):
+        raise Refused(400, "the method is not a word")
+    if not _QUERY.fullmatch(scope.get("query_string", b"")):
+        raise Refused(400, "the query holds characters that no query may hold")
     headers: list[tuple[bytes, bytes]] = list(scope["headers"])
     if len(headers) > MAX_HEADERS:
         raise Refused(431, f"more than {MAX_HEADERS} header fields")

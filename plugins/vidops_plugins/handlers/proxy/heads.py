@@ -127,6 +127,8 @@ def request_head(method: str, target: bytes, fields: Fields) -> bytes:
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(fields) or head.count(b"\r") != len(fields) or b"\0" in head:
         raise ValueError("a field holds a line break")
+    if method.split() != [method] or target.split() != [target]:
+        raise ValueError("the method or the target holds a blank")
     return head + b"\r\n\r\n"
 
 
