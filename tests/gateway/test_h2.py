@@ -10,7 +10,9 @@ import h2.errors
 import pytest
 
 from tests.gateway.h2client import H2Client
+from tests.gateway.plugins import Probe
 from tests.gateway.world import BOTH, JPEG, World, route, until
+from vidops.gateway import config
 
 SERVERS = BOTH
 
@@ -18,6 +20,11 @@ ROUTES = [
     route("/stream/**", "stream", chain=["access_log"]),
     route("/hi", "respond", body="hi"),
     route("/post", "respond", body="posted", methods=["POST"]),
+    route("/upload", "upload"),
+    route("/stays", "slow", seconds=30),
+    route("/flood", "flood", size=24 << 20),
+    route("/breaks", "raising", text="late"),
+    route("/ws", "echo"),
 ]
 
 
@@ -135,4 +142,55 @@ async def test_a_request_that_comes_too_late_may_be_asked_of_another(
     assert client.reset == {late: h2.errors.ErrorCodes.REFUSED_STREAM}
     assert (await client.answer(slow))[0] == 200
     await ending
+    await client.close()
+
+
+async def test_an_upload_that_goes_on_after_its_answer(client: H2Client) -> None:
+    """What has no reader any more is no mistake of the connection's, and takes nothing from others."""
+    other = client.request("/upload", method="POST", body=b"x", more=True)
+    stream = client.request("/post", method="POST", body=b"", more=True)
+    assert await client.answer(stream) == (200, b"posted")
+    for _ in range(3):
+        await client.send(stream, bytes(16_000))
+        await asyncio.sleep(0.05)
+    await until(lambda: stream in client.reset, "word that nobody reads")
+    assert client.reset[stream] == h2.errors.ErrorCodes.NO_ERROR
+    await client.send(other, bytes(100_000), end=True)
+    assert await client.answer(other) == (200, b"100001")
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+    assert not client.over
+
+
+async def test_an_answer_that_breaks_off_is_told(client: H2Client) -> None:
+    stream = client.request("/breaks")
+    await until(lambda: stream in client.ended, "the end of the stream")
+    assert client.reset[stream] == h2.errors.ErrorCodes.INTERNAL_ERROR
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+
+
+async def test_a_large_answer_waits_for_its_reader(client: H2Client, probe: Probe) -> None:
+    client.acknowledge = False
+    stream = client.request("/flood")
+    await until(lambda: len(client.bodies[stream]) > 60_000, "a window of it")
+    await asyncio.sleep(0.5)
+    assert probe.sent < 1 << 20
+    client.connection.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+    client.flush()
+    await until(lambda: not probe.running, "the handler's end")
+
+
+async def test_a_large_answer_arrives_whole(client: H2Client) -> None:
+    status, body = await client.answer(client.request("/flood"))
+    assert (status, len(body)) == (200, 24 << 20)
+
+
+async def test_an_idle_connection_has_its_time_though_its_last_request_was_given_up(
+    world: World, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "KEEP_ALIVE", 0.5)
+    await world.start(ROUTES, tls={"certfile": str(certificate[0]), "keyfile": {"file": str(certificate[1])}})
+    client = await H2Client.connect(world.port, certificate[0])
+    client.connection.reset_stream(client.request("/stays"), h2.errors.ErrorCodes.CANCEL)
+    client.flush()
+    await until(lambda: client.over, "the end of the connection")
     await client.close()

@@ -6,33 +6,25 @@ is asked, and both refuse without saying why. Here all of that is refused with a
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any, cast
 
-import h2.events
 import h11
-from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
 from h11._writers import ChunkedWriter
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.events import EndBody, InformationalResponse, Request, StreamClosed, Trailers
+from hypercorn.protocol.events import EndBody, InformationalResponse, Request, Trailers
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.utils import filter_pseudo_headers
-from priority.priority import DuplicateStreamError
 
 from vidops.asgi import json_bytes, problem
 from vidops.gateway import handshake, lines
 from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
-from vidops.gateway.messages import MessageStream
+from vidops.gateway.h2 import PlainH2
 from vidops.gateway.tunnel import TunnelStream
 
 
@@ -191,81 +183,6 @@ class StrictH11(H11Protocol):
         if isinstance(self.stream, WSStream) and self.stream.closed:
             # Hypercorn has refused it by itself (frames before the handshake's end), and would leave it open.
             await self.send(Closed())
-
-
-ENDING_TURNS = 20
-"""Of the loop, in which the task that sends comes to the end of an answer."""
-
-
-class PlainH2(H2Protocol):
-    """HTTP/2 whose streams end, too, where trailers that were announced did not come."""
-
-    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        """Hypercorn's, but for WebSockets, of which ours hold less."""
-        fields: dict[bytes, bytes] = dict(request.headers)
-        if fields[b":method"].upper() != b"CONNECT":
-            await super()._create_stream(request)
-            return
-        number = request.stream_id
-        stream = self.streams[number] = MessageStream(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            number,
-        )
-        self.stream_buffers[number] = StreamBuffer(self.context.event_class)
-        with contextlib.suppress(DuplicateStreamError):  # its priority came first
-            self.priority.insert_stream(number)
-            self.priority.block(number)
-        headers, path, state = filter_pseudo_headers(request.headers), fields.get(b":path", b""), self.connection_state
-        await stream.handle(Request(number, headers, "2", "CONNECT", path, state))
-        self.keep_alive_requests += 1
-        await self.context.mark_request()
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Hypercorn's, which takes a block of no fields for a sent one: nothing goes out, and the stream stays open.
-        And which, when the process ends, says so after an answer's last bytes and before that these were the last."""
-        if isinstance(event, StreamClosed) and isinstance(self.streams.get(event.stream_id), MessageStream):
-            await self._end_websocket(event.stream_id)
-        if isinstance(event, StreamClosed) and self.context.terminated.is_set():
-            for _ in range(ENDING_TURNS):
-                if event.stream_id not in self.stream_buffers:
-                    break
-                await asyncio.sleep(0)
-        if not isinstance(event, Trailers) or event.headers:
-            await super().stream_send(event)
-
-    async def _end_websocket(self, stream_id: int) -> None:
-        """Without this, Hypercorn forgets the stream and leaves it open, and a connection has room for a hundred."""
-        if (buffer := self.stream_buffers.get(stream_id)) is not None:
-            buffer.set_complete()
-            self.priority.unblock(stream_id)
-            await self.has_data.set()
-
-    async def _handle_events(self, events: list[h2.events.Event]) -> None:
-        """Hypercorn's, which says of a request that comes after the end's announcement that all is well with it."""
-        if self.context.terminated.is_set():
-            refused = {e.stream_id for e in events if isinstance(e, h2.events.RequestReceived)}
-            for stream_id in refused:
-                # It was not looked at: another connection may take it (RFC 9113, 8.7).
-                self.connection.reset_stream(stream_id, error_code=ErrorCodes.REFUSED_STREAM)
-            events = [e for e in events if getattr(e, "stream_id", None) not in refused]
-        data = [e.stream_id for e in events if isinstance(e, h2.events.DataReceived)]
-        if all(isinstance(self.streams.get(stream_id), HTTPStream) for stream_id in data):
-            await super()._handle_events(events)
-            return
-        # What still comes to a WebSocket that is over would end the connection. One event may end the next one's.
-        for event in events:
-            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            else:
-                await super()._handle_events([event])
-        await self._flush()
 
 
 class StrictProtocols(ProtocolWrapper):

@@ -1,0 +1,173 @@
+"""One HTTP/2 connection: Hypercorn's, in which a stream's end is that of the stream only (its version is pinned)."""
+
+from __future__ import annotations
+
+import contextlib
+
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived, StreamReset
+from h2.events import Event as H2Event
+from h2.exceptions import ProtocolError
+from hypercorn.events import Updated
+from hypercorn.protocol.events import Event, Request, StreamClosed, Trailers
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, H2Protocol, StreamBuffer
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.utils import filter_pseudo_headers
+from priority.priority import DuplicateStreamError, MissingStreamError
+
+from vidops.gateway.messages import MessageStream
+
+
+class Outbox(StreamBuffer):
+    """What of an answer waits for its reader. Hypercorn's lets its writer go on whenever little was taken of it, which
+    nothing is, too."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole, given out or not."""
+        return self._complete
+
+    async def push(self, data: bytes) -> None:
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+class PlainH2(H2Protocol):
+    """`streams`: those whose application has not ended; `stream_buffers`: those whose answer has not."""
+
+    stream_buffers: dict[int, Outbox]  # type: ignore[assignment]
+
+    # -- the client's side -------------------------------------------------------------------------------------
+
+    async def _handle_events(self, events: list[H2Event]) -> None:
+        if self.context.terminated.is_set():
+            events = self._without_new(events)
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                self._ignore(event)
+            elif isinstance(event, StreamReset):
+                await self._close_stream(event.stream_id)
+                await self._discard(event.stream_id)
+                await self._rest()
+            else:
+                await super()._handle_events([event])
+        await self._flush()
+
+    def _without_new(self, events: list[H2Event]) -> list[H2Event]:
+        """Hypercorn says of a request that comes after the end's announcement that all is well with it."""
+        refused = {e.stream_id for e in events if isinstance(e, RequestReceived)}
+        for stream_id in refused:
+            # It was not looked at: another connection may take it (RFC 9113, 8.7).
+            self.connection.reset_stream(stream_id, error_code=ErrorCodes.REFUSED_STREAM)
+        return [e for e in events if getattr(e, "stream_id", None) not in refused]
+
+    def _ignore(self, event: DataReceived) -> None:
+        """A part of a request that is answered already: the connection's window is not that request's alone."""
+        self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        if event.stream_id not in self.stream_buffers:
+            self._reset(event.stream_id, ErrorCodes.NO_ERROR)
+
+    async def _create_stream(self, request: RequestReceived) -> None:
+        """Hypercorn's, with our outbox, and WebSockets that hold less."""
+        number = request.stream_id
+        pseudo = dict(request.headers)
+        method = pseudo[b":method"].decode("ascii").upper()
+        kind = MessageStream if method == "CONNECT" else HTTPStream
+        stream = self.streams[number] = kind(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            number,
+        )
+        self.stream_buffers[number] = Outbox(self.context.event_class)
+        with contextlib.suppress(DuplicateStreamError):  # a PRIORITY frame came before
+            self.priority.insert_stream(number)
+            self.priority.block(number)
+        fields = filter_pseudo_headers(list(request.headers))
+        await stream.handle(Request(number, fields, "2", method, pseudo[b":path"], self.connection_state))
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+    # -- the application's side --------------------------------------------------------------------------------
+
+    async def stream_send(self, event: Event) -> None:
+        if isinstance(event, StreamClosed):
+            await self._finish(event.stream_id)
+        elif not isinstance(event, Trailers) or event.headers:
+            # Of a block of no fields, Hypercorn believes that it was sent, and that it ended the stream.
+            await super().stream_send(event)
+
+    async def _finish(self, stream_id: int) -> None:
+        """The application has done with it. An answer that it did not end is told to be broken."""
+        stream, outbox = self.streams.get(stream_id), self.stream_buffers.get(stream_id)
+        if outbox is not None:
+            if isinstance(stream, WSStream) and stream.handshake.accepted:
+                outbox.set_complete()
+            if outbox.ended:
+                await self._send_data(stream_id)
+            else:
+                await self._discard(stream_id)
+                self._reset(stream_id, ErrorCodes.INTERNAL_ERROR)
+        await self._close_stream(stream_id)
+        await self._rest()
+
+    async def _rest(self) -> None:
+        """A stream has ended. Without others, the connection has a while for the next one."""
+        idle = self.idle
+        if idle and self.context.terminated.is_set():
+            with contextlib.suppress(ProtocolError):
+                self.connection.close_connection()
+        await self._flush()
+        await self.send(Updated(idle=idle))
+
+    async def _send_data(self, stream_id: int) -> None:
+        """Hypercorn's, for streams that may end while something is being sent, and with their last bytes."""
+        outbox = self.stream_buffers.get(stream_id)
+        if outbox is None:
+            await self._discard(stream_id)
+            return
+        try:
+            window = self.connection.local_flow_control_window(stream_id)
+            data = await outbox.pop(max(0, min(window, self.connection.max_outbound_frame_size)))
+            if data:
+                self.connection.send_data(stream_id, data)
+            else:
+                self.priority.block(stream_id)
+            if outbox.complete:
+                self.connection.end_stream(stream_id)
+                await self._discard(stream_id)
+        except ProtocolError:
+            await self._discard(stream_id)
+        await self._flush()
+
+    async def _discard(self, stream_id: int) -> None:
+        """Nothing more of its answer goes out. Whoever waits to put something in goes on."""
+        outbox = self.stream_buffers.pop(stream_id, None)
+        if outbox is not None:
+            await outbox.close()
+        with contextlib.suppress(KeyError, MissingStreamError):
+            self.priority.remove_stream(stream_id)
+
+    def _reset(self, stream_id: int, code: ErrorCodes) -> None:
+        with contextlib.suppress(ProtocolError):
+            self.connection.reset_stream(stream_id, code)
