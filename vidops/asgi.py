@@ -6,7 +6,9 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -27,6 +29,8 @@ CHAIN = "vidops.chain"
 a request's fields say of that is anybody's word."""
 FIELDS_SET = "vidops.fields_set"
 """Key of the scope: names of the request's fields that the stack file has set, and no client."""
+IPV6_PREFIX = 64
+"""Bits: what one household or host gets; it has as many addresses as it likes."""
 ORIGIN = "vidops.origin"
 """Key of the scope that is true where a middleware has found that the page that asks may: handlers ask no more."""
 
@@ -170,6 +174,20 @@ async def respond_json(
     """`data` as JSON that caches leave alone."""
     fixed = [(b"cache-control", b"no-store"), *headers]
     await respond(scope, send, status, json_bytes(data), content_type="application/json", headers=fixed)
+
+
+@lru_cache(maxsize=4096)
+def network(address: str) -> str:
+    """What one client has: an address, of IPv6 its /64."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ip_network((found, IPV6_PREFIX), strict=False).network_address)
+    return str(found)
 
 
 async def respond_problem(

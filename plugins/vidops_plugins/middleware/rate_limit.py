@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field, field_validator
@@ -30,6 +28,7 @@ from vidops.api import (
     SecretRef,
     Send,
     header,
+    network,
     respond_problem,
     tenant_of,
     user_of,
@@ -37,8 +36,6 @@ from vidops.api import (
 
 OUTAGE_PAUSE = 1.0
 """Seconds in which a Redis that did not answer is not asked again."""
-IPV6_PREFIX = 64
-"""Bits: what one household or host gets; it has as many addresses as it likes."""
 
 
 class Redis(Options):
@@ -158,20 +155,6 @@ def key_of(by: str) -> Callable[[Scope], str]:
 
     kinds = {"client": client, "user": of_user, "tenant": of_tenant, "route": lambda _: "route"}
     return kinds.get(by, of_header)
-
-
-@lru_cache(maxsize=4096)
-def network(address: str) -> str:
-    """What one client has: an address, of IPv6 its /64."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, IPV6_PREFIX), strict=False).network_address)
-    return str(found)
 
 
 class Unavailable(Exception):

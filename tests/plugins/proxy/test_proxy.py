@@ -109,9 +109,10 @@ async def test_parts_arrive_as_they_are_sent(world: World, service: Service) -> 
     service.talk = echo
     await serve(world, service)
     async with await Client.connect(world.port) as client:
-        client.send(b"POST /api/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(b"POST /api/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nzero\r\n")
         assert (await client.head()).status == 200
         parts = client.chunks()
+        assert await asyncio.wait_for(anext(parts), 5) == b"zero"
         for word in (b"one", b"two", b"three"):
             client.send(b"%x\r\n%b\r\n" % (len(word), word))
             assert await asyncio.wait_for(anext(parts), 5) == word

@@ -7,6 +7,7 @@ Which of these failed, and whether it may be tried again, is decided here; the l
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from vidops.api import (
     Receive,
     Scope,
     Send,
+    network,
     respond_problem,
     tunnel_of,
 )
@@ -44,11 +46,12 @@ __all__ = ["Proxy", "build"]
 class Failure(Exception):
     """What the client is told: a status and a word, and nothing of the inside."""
 
-    def __init__(self, status: int, reason: str, detail: str) -> None:
+    def __init__(self, status: int, reason: str, detail: str, *, again_in: float = 0.0) -> None:
         super().__init__(detail)
         self.status = status
         self.reason = reason
         self.detail = detail
+        self.fields = [(b"retry-after", b"%d" % math.ceil(again_in))] if again_in else []
 
 
 def build(options: Proxy, context: GatewayContext) -> ASGIApp:
@@ -65,7 +68,8 @@ def build(options: Proxy, context: GatewayContext) -> ASGIApp:
         except WrongLength as error:
             await respond_problem(scope, send, 400, str(error))
         except Failure as failure:
-            await respond_problem(scope, send, failure.status, failure.detail, reason=failure.reason)
+            told = failure.status, failure.detail
+            await respond_problem(scope, send, *told, reason=failure.reason, headers=failure.fields)
 
     return app
 
@@ -161,6 +165,7 @@ class Proxying:
         """Until a try has answered. `safe`: the request may be sent a second time. Where there was no connection,
         nothing of it was sent."""
         retry, tried = self.options.retry, set[int]()
+        client = network((scope.get("client") or ("",))[0])
         failure: Failure | None = None
         stale = False
         number = 1
@@ -170,7 +175,7 @@ class Proxying:
                 break
             last = number == retry.attempts or not self.upstreams.more(scope, {*tried, upstream.index})
             try:
-                connection = await upstream.take(repeatable=safe, fresh=fresh or stale)
+                connection = await upstream.take(client, repeatable=safe, fresh=fresh or stale)
                 try:
                     if await attempt(upstream, connection, last):
                         return
@@ -194,7 +199,8 @@ class Proxying:
                 raise self._failed(scope, upstream, error) from None
             except Full as error:
                 self._note(scope, upstream, error)
-                raise Failure(503, "UpstreamBusy", "the service behind this path is busy: try again later") from None
+                detail = "the service behind this path is busy: try again later"
+                raise Failure(503, "UpstreamBusy", detail, again_in=self.options.connections.wait) from None
             tried.add(upstream.index)
             stale = False
             number += 1

@@ -37,23 +37,27 @@ class RequestBody:
 
     @classmethod
     async def of(cls, scope: Scope, receive: Receive) -> RequestBody:
-        """HTTP/1.1 says whether there is one; of HTTP/2, the first part tells."""
+        """Return when the first bytes of it are there: who sends none needs no upstream. HTTP/1.1 says whether there
+        is one; of HTTP/2, the first part tells."""
         announced = header(scope, b"content-length")
-        if announced is not None:
-            return cls(receive, int(announced))
-        if scope["http_version"] in ("1.0", "1.1"):
-            return cls(receive, None if header(scope, b"transfer-encoding") is not None else 0)
-        first = await receive()
-        if first["type"] == "http.disconnect":
-            raise ClientLeft
-        if not first.get("body") and not first.get("more_body", False):
+        length = None if announced is None else int(announced)
+        framed = length is not None or header(scope, b"transfer-encoding") is not None
+        if length == 0 or (not framed and scope["http_version"] in ("1.0", "1.1")):
+            return cls(receive, 0)
+        while True:
+            first = await receive()
+            if first["type"] == "http.disconnect":
+                raise ClientLeft
+            if first.get("body") or not first.get("more_body", False):
+                break
+        if not framed and not first.get("body"):
             return cls(receive, 0)
         parts = [first]
 
         async def again() -> Message:
             return parts.pop() if parts else await receive()
 
-        return cls(again, None)
+        return cls(again, length)
 
     @property
     def framing(self) -> heads.Fields:

@@ -28,12 +28,19 @@ class Timeouts(Options):
 class Connections(Options):
     most: Annotated[int, Field(ge=1, le=10000)] = 256
     """Connections to each upstream at a time."""
+    per_client: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Those of one address (of IPv6 the /64) at a time, WebSockets too, so that nobody holds all of them; without it, a
+    quarter of `most`. Behind a proxy that is not in `trusted_proxies`, all clients have the proxy's address."""
     wait: PositiveDuration = "5s"  # type: ignore[assignment]
-    """How long a request waits for one where all are taken; then it is answered 503."""
+    """How long a request waits for one where all are taken, or all of its client's; then it is answered 503."""
     idle: Annotated[int, Field(ge=0, le=10000)] = 32
     """Connections to each upstream that are kept for later requests."""
     idle_timeout: PositiveDuration = "30s"  # type: ignore[assignment]
     """How long they are kept."""
+
+    @property
+    def share(self) -> int:
+        return self.per_client or max(1, self.most // 4)
 
 
 class Retry(Options):

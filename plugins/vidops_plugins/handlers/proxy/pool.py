@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from vidops_plugins.handlers.proxy.targets import Target
 from vidops_plugins.handlers.proxy.wire import Connection
@@ -27,8 +29,17 @@ class Full(Exception):
     """All connections are taken, and none was given back in time."""
 
 
+@dataclass(slots=True)
+class Share:
+    """What one client has of the connections. `users`: requests of it that hold one or wait."""
+
+    room: asyncio.Semaphore
+    users: int = 0
+
+
 class Pool:
-    """Seconds throughout. `most`: connections at a time; `idle`: of those, kept while nobody needs them."""
+    """Seconds throughout. `most`: connections at a time, `per_client`: those of one client; `idle`: those kept while
+    nobody needs them."""
 
     def __init__(
         self,
@@ -37,6 +48,7 @@ class Pool:
         *,
         server_name: str,
         most: int,
+        per_client: int,
         idle: int,
         idle_timeout: float,
         connect: float,
@@ -46,6 +58,8 @@ class Pool:
         self._tls = tls
         self._server_name = server_name
         self._room = asyncio.Semaphore(most)
+        self._per_client = per_client
+        self._shares: dict[str, Share] = {}
         self._most_idle = idle
         self._idle_timeout = idle_timeout
         self._connect_timeout = connect
@@ -53,29 +67,66 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def acquire(self, *, repeatable: bool, fresh: bool = False) -> Connection:
-        """One of one's own until `release`. `repeatable`: what is sent on it could be sent again; `fresh`: no used one.
+    async def acquire(self, client: str, *, repeatable: bool, fresh: bool = False) -> Connection:
+        """One of one's own until `release`. `client`: whose share it is of, or empty where nobody can tell.
+        `repeatable`: what is sent on it could be sent again; `fresh`: no used one.
 
         Raises `Unreachable`, `Full`.
         """
+        share = self._share(client)
         try:
-            if not self._room.locked():
-                await self._room.acquire()  # which waits for nothing
+            if not self._room.locked() and not share.room.locked():
+                await share.room.acquire()  # which waits for nothing, as does the next
+                await self._room.acquire()
             else:
                 async with asyncio.timeout(self._wait_timeout):
-                    await self._room.acquire()
-        except TimeoutError:
-            raise Full(f"no connection to {self._target.url} became free within {self._wait_timeout:g}s") from None
+                    await self._queue(share)
+        except BaseException as error:
+            self._leave(client, share)
+            if not isinstance(error, TimeoutError):
+                raise
+            whose = "its client's connections" if share.room.locked() else "connection"
+            raise Full(f"none of {whose} to {self._target.url} became free within {self._wait_timeout:g}s") from None
         try:
-            return (None if fresh else self._kept(repeatable)) or await self.open()
+            connection = (None if fresh else self._kept(repeatable)) or await self.open()
         except BaseException:
-            self._room.release()
+            self._end(client, share)
             raise
+        connection.client = client
+        return connection
+
+    async def _queue(self, share: Share) -> None:
+        # One's own share first: who waits for that stands in nobody's way.
+        await share.room.acquire()
+        try:
+            await self._room.acquire()
+        except BaseException:
+            share.room.release()
+            raise
+
+    def _share(self, client: str) -> Share:
+        share = self._shares.get(client)
+        if share is None:
+            # Who has no address comes by a unix socket, from a proxy that all share.
+            room = asyncio.Semaphore(self._per_client if client else sys.maxsize)
+            share = self._shares[client] = Share(room)
+        share.users += 1
+        return share
+
+    def _leave(self, client: str, share: Share) -> None:
+        share.users -= 1
+        if not share.users:
+            del self._shares[client]
+
+    def _end(self, client: str, share: Share) -> None:
+        self._room.release()
+        share.room.release()
+        self._leave(client, share)
 
     def release(self, connection: Connection) -> None:
         """Give it back, whatever state it is in."""
         connection.over()
-        self._room.release()
+        self._end(connection.client, self._shares[connection.client])
         if connection.reusable and len(self._idle) < self._most_idle:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)

@@ -27,12 +27,12 @@ class Upstream:
     failing: frozenset[int]
     """Statuses that count as failures."""
 
-    async def take(self, *, repeatable: bool, fresh: bool) -> Connection:
+    async def take(self, client: str, *, repeatable: bool, fresh: bool) -> Connection:
         """One for one try, to `give_back`. Raises what `Pool.acquire` raises."""
         self.state.breaker.began()
         self.state.active += 1
         try:
-            return await self.pool.acquire(repeatable=repeatable, fresh=fresh)
+            return await self.pool.acquire(client, repeatable=repeatable, fresh=fresh)
         except BaseException:
             self._tried()
             raise
@@ -75,6 +75,7 @@ class Upstreams:
                 _tls(options.tls, self.context.base_dir) if target.tls else None,
                 server_name=options.tls.server_name or target.host,
                 most=limits.most,
+                per_client=limits.share,
                 idle=limits.idle,
                 idle_timeout=limits.idle_timeout,
                 connect=options.timeouts.connect,

@@ -52,12 +52,13 @@ class Connection(asyncio.BufferedProtocol):
     """`begin` an exchange, `write` the request, await `response()`, `read()` until it returns nothing.
 
     `trailers`: those that were announced, once the body is read. `reusable`: the exchange is over and another one may
-    begin. `idle_since` is the pool's.
+    begin. `idle_since` and `client` are the pool's.
     """
 
     def __init__(self) -> None:
         self.used = 0
         self.idle_since = 0.0
+        self.client = ""
         self.ended = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
