@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,27 @@ def test_nobody_is_picked_where_nobody_is_well(policy: Policy) -> None:
     for state in balancer.states:
         state.healthy = False
     assert balancer.pick(0, "", ()) is None
+
+
+def test_where_all_would_be_left_alone_none_is() -> None:
+    balancer = three("round_robin")
+    for state in balancer.states[:2]:
+        for _ in range(2):
+            state.breaker.failed(0)
+    assert picks(balancer, 6) == {2: 6}
+    for _ in range(2):
+        balancer.states[2].breaker.failed(0)
+    assert picks(balancer, 6) == {0: 2, 1: 2, 2: 2}
+    assert balancer.pick(0, "", {0}) is None, "another try is for those that are well"
+    balancer.states[1].healthy = False
+    assert picks(balancer, 6) == {0: 3, 2: 3}
+
+
+def test_a_breaker_that_never_opens() -> None:
+    breaker = Breaker(inf, 0)
+    assert not any(breaker.failed(0) for _ in range(1000))
+    breaker.began()
+    assert breaker.allows(0)
 
 
 def test_a_breaker_opens_tries_and_closes() -> None:

@@ -101,16 +101,16 @@ class Proxying:
                 if answered.status == 101:
                     raise Broken("it switched protocols without being asked")
                 if safe and not last and answered.status in self.options.retry.statuses:
-                    upstream.judge(answered.status)
+                    upstream.judge(answered.status, connection)
                     connection.close()
                     return False
                 try:
                     await exchange.answer(answered, send, bodiless=bodiless, trailers=trailers)
                 except (Broken, Slow) as error:
                     # What goes wrong from here on can only be shown by ending it early.
-                    upstream.failed()
+                    upstream.failed(connection)
                     raise CutOff(str(error)) from None
-                upstream.judge(answered.status)
+                upstream.judge(answered.status, connection)
                 return True
             finally:
                 await exchange.close()
@@ -135,7 +135,7 @@ class Proxying:
             nothing = RequestBody(receive, 0)
             exchange = Exchange(connection, nothing, first_byte=self.options.timeouts.first_byte, idle=idle)
             answered = await exchange.head()
-            upstream.judge(answered.status)
+            upstream.judge(answered.status, connection)
             if answered.status != 101:
                 await self._refusal(exchange, answered, send)
                 return True
@@ -190,13 +190,13 @@ class Proxying:
                     # It had been kept for too long: that was no try.
                     stale = True
                     continue
-                failure = self._failed(scope, upstream, error)
+                failure = self._failed(scope, upstream, error, connection)
                 if not safe:
                     raise failure from None
             except Unreachable as error:
-                failure = self._failed(scope, upstream, error)
+                failure = self._failed(scope, upstream, error, None)
             except (Broken, Slow) as error:
-                raise self._failed(scope, upstream, error) from None
+                raise self._failed(scope, upstream, error, connection) from None
             except Full as error:
                 self._note(scope, upstream, error)
                 detail = "the service behind this path is busy: try again later"
@@ -217,8 +217,8 @@ class Proxying:
 
         await exchange.answer(head, as_refusal, bodiless=False)
 
-    def _failed(self, scope: Scope, upstream: Upstream, error: Exception) -> Failure:
-        upstream.failed()
+    def _failed(self, scope: Scope, upstream: Upstream, error: Exception, connection: Connection | None) -> Failure:
+        upstream.failed(connection)
         self._note(scope, upstream, error)
         match error:
             case Unreachable():

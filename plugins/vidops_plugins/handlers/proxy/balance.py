@@ -13,9 +13,10 @@ Policy = Literal["round_robin", "least_connections", "random", "client_ip", "fir
 
 @dataclass(slots=True)
 class Breaker:
-    """Opens after `failures` in a row, for `open_for` seconds; then one request at a time tries whether it is over."""
+    """Opens after `failures` in a row (`inf`: never), for `open_for` seconds; then one request at a time tries whether
+    it is over."""
 
-    failures: int
+    failures: float
     open_for: float
     count: int = 0
     open_until: float = 0.0
@@ -65,8 +66,12 @@ class Balancer:
     _turn: int = field(default=0)
 
     def pick(self, now: float, client: str, tried: Collection[int]) -> int | None:
-        """The index of one that is available and not `tried`; None where there is none."""
+        """The index of one that is available and not `tried`; None where there is none. Where all that are healthy are
+        left alone, there is nobody to go to instead, and they are not: else a client that knows how to make a service
+        fail takes it from everybody."""
         candidates = [i for i, state in enumerate(self.states) if i not in tried and state.available(now)]
+        if not candidates and not tried:
+            candidates = [i for i, state in enumerate(self.states) if state.healthy]
         if not candidates:
             return None
         match self.policy:

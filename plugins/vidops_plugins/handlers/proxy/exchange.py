@@ -130,7 +130,8 @@ class Exchange:
                 return await self._connection.response(interim, within=self._first_byte)
             except TimeoutError:
                 raise self._no_answer() from None
-        self._sending = asyncio.create_task(self._body.send(self._connection, self._idle))
+        self._connection.unasked = True
+        self._sending = asyncio.create_task(self._send())
         answered = asyncio.ensure_future(self._connection.response(interim))
         try:
             # A service may answer before it has read everything; the rest goes on beside its answer.
@@ -146,6 +147,15 @@ class Exchange:
             if not answered.done():
                 answered.cancel()
             await asyncio.gather(answered, return_exceptions=True)
+
+    async def _send(self) -> None:
+        try:
+            await self._body.send(self._connection, self._idle)
+        except Slow:
+            # It was asked enough, and did not take that.
+            self._connection.unasked = False
+            raise
+        self._connection.unasked = False
 
     async def answer(self, head: Head, send: Send, *, bodiless: bool, trailers: bool = False) -> None:
         """Hand the response on, with the trailers that it announces where they are wanted. Raises `Broken` or `Slow`

@@ -56,7 +56,9 @@ class Retry(Options):
 
 
 class CircuitBreaker(Options):
-    """An upstream that fails again and again is left alone for a while."""
+    """One of several upstreams that fails again and again is left alone for a while; one that is alone is not, and
+    neither are all at once. Whether one is there at all, `health` finds out. What ends while its client still has to
+    send of its request's body is no failure of the upstream."""
 
     failures: Annotated[int, Field(ge=1, le=1000)] = 5
     """Failures in a row: no connection, no whole answer, none in time."""
@@ -116,7 +118,8 @@ class Proxy(Options):
     timeouts: Timeouts = Timeouts()
     connections: Connections = Connections()
     retry: Retry = Retry()
-    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    circuit_breaker: CircuitBreaker | None = CircuitBreaker()
+    """null: none."""
     health: Health | None = None
     tls: Tls = Tls()
 

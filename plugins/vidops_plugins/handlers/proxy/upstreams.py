@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from vidops.api import GatewayContext, PermanentError, Scope
@@ -45,15 +46,17 @@ class Upstream:
         self.state.active -= 1
         self.state.breaker.gave_up()
 
-    def judge(self, status: int) -> None:
+    def judge(self, status: int, connection: Connection) -> None:
         """An answer came."""
         if status in self.failing:
-            self.failed()
+            self.failed(connection)
         else:
             self.state.breaker.succeeded()
 
-    def failed(self) -> None:
-        self.state.breaker.failed(monotonic())
+    def failed(self, connection: Connection | None) -> None:
+        """None: there was not even a connection."""
+        if connection is None or not connection.unasked:
+            self.state.breaker.failed(monotonic())
 
 
 @dataclass(slots=True)
@@ -66,7 +69,8 @@ class Upstreams:
 
     def __post_init__(self) -> None:
         options, limits = self.options, self.options.connections
-        breaker = options.circuit_breaker
+        # There is nobody to go to instead of the only one.
+        breaker = options.circuit_breaker if len(options.upstreams) > 1 else None
         self.all = []
         for index, url in enumerate(options.upstreams):
             target = parse_target(url)
@@ -81,8 +85,8 @@ class Upstreams:
                 connect=options.timeouts.connect,
                 wait=limits.wait,
             )
-            state = State(url, Breaker(breaker.failures, breaker.open_for))
-            self.all.append(Upstream(index, target, pool, state, frozenset(breaker.statuses)))
+            state = State(url, Breaker(breaker.failures, breaker.open_for) if breaker else Breaker(inf, 0))
+            self.all.append(Upstream(index, target, pool, state, frozenset(breaker.statuses if breaker else ())))
         self._balancer = Balancer(options.balance, [upstream.state for upstream in self.all])
 
     def pick(self, scope: Scope, tried: Collection[int]) -> Upstream | None:

@@ -52,13 +52,15 @@ class Connection(asyncio.BufferedProtocol):
     """`begin` an exchange, `write` the request, await `response()`, `read()` until it returns nothing.
 
     `trailers`: those that were announced, once the body is read. `reusable`: the exchange is over and another one may
-    begin. `idle_since` and `client` are the pool's.
+    begin. `idle_since` and `client` are the pool's. `unasked`: the client has not sent all of the request, so how the
+    exchange ends says nothing of the upstream.
     """
 
     def __init__(self) -> None:
         self.used = 0
         self.idle_since = 0.0
         self.client = ""
+        self.unasked = False
         self.ended = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -100,6 +102,7 @@ class Connection(asyncio.BufferedProtocol):
     def begin(self, *, bodiless: bool) -> None:
         """Another request follows. `bodiless`: its response has no body whatever its head says (HEAD)."""
         self.used += 1
+        self.unasked = False
         self._busy = True
         self._reset(bodiless=bodiless)
 
