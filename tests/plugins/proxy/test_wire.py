@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
+import struct
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,6 +152,7 @@ async def test_what_was_not_asked_for_is_nobodys_answer(surplus: bytes, at_once:
 async def test_an_end_is_the_end_only_where_nothing_else_says_it() -> None:
     made, _ = connection()
     feed(made, b"HTTP/1.1 200 OK\r\n\r\nall there is")
+    made.eof_received()
     made.connection_lost(None)
     assert await whole(made) == (200, b"all there is")
     for cut in (
@@ -153,9 +161,51 @@ async def test_an_end_is_the_end_only_where_nothing_else_says_it() -> None:
     ):
         made, _ = connection()
         feed(made, cut)
+        made.eof_received()
         made.connection_lost(None)
         with pytest.raises(Broken, match="middle"):
             await whole(made)
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize(("end", "over_tls"), [("fin", 0), ("rst", 0), ("notify", 1), ("fin", 1), ("rst", 1)])
+def test_how_a_body_without_length_ends(certificate: tuple[Path, Path], loop: Any, end: str, over_tls: int) -> None:
+    """A real connection of each event loop: they tell of ends each in its own way."""
+
+    def serve(listening: socket.socket) -> None:
+        made = listening.accept()[0]
+        if over_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            made = context.wrap_socket(made, server_side=True)
+        made.recv(100)
+        made.sendall(b"HTTP/1.1 200 OK\r\n\r\nall there is")
+        time.sleep(0.1)
+        if end == "notify":
+            assert isinstance(made, ssl.SSLSocket)
+            made = made.unwrap()
+        elif end == "rst":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        made.close()
+
+    async def read() -> tuple[int, bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            served = asyncio.ensure_future(asyncio.to_thread(serve, listening))
+            trust = ssl.create_default_context(cafile=str(certificate[0])) if over_tls else None
+            port = listening.getsockname()[1]
+            _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port, ssl=trust)
+            made.begin(bodiless=False)
+            made.write(b"GET / HTTP/1.1\r\n\r\n")
+            try:
+                return await asyncio.wait_for(whole(made), 10)
+            finally:
+                await served
+
+    if (end, over_tls) in (("fin", 0), ("notify", 1)):
+        assert loop(read()) == (200, b"all there is")
+    else:
+        with pytest.raises(Broken, match="middle"):
+            loop(read())
 
 
 async def test_no_byte_at_all_is_a_stale_connection() -> None:

@@ -3,12 +3,14 @@
 A response that two parsers could read differently is `Broken`: a length beside chunks, two lengths, folded fields, bare
 line feeds (llhttp refuses these), another coding than chunked, another version than 1.0 or 1.1. Of interim responses
 (RFC 9110, 15.2) all are told but 100, which nobody here asks for, of trailers (6.5.1) those that were announced.
+A body without length ends with its connection where that was ended, not reset, and over TLS by a close_notify.
 Nothing is buffered beyond `HIGH` bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -62,6 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         self.client = ""
         self.unasked = False
         self.ended = False
+        self._ended_well = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due = NEVER
@@ -219,6 +222,14 @@ class Connection(asyncio.BufferedProtocol):
         self._writable = None
 
     def eof_received(self) -> bool:
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        try:
+            # Nothing left to read: the other end said so. asyncio, unlike uvloop, tells of an end without that, too.
+            self._ended_well = tls is None or not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            self._ended_well = True
+        except ssl.SSLError:
+            self._ended_well = False
         return False  # a half-closed upstream is of no use
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -226,7 +237,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self.resume_writing()
-        if self._raw or (self._head is not None and not self._complete and not self._framed):
+        by_end = self._head is not None and not self._framed and exc is None and self._ended_well
+        if self._raw or (by_end and not self._complete and self._error is None):
             self._complete = True
         elif self._busy and not self._complete and self._error is None:
             if self._heard:
