@@ -208,6 +208,30 @@ def test_how_a_body_without_length_ends(certificate: tuple[Path, Path], loop: An
             loop(read())
 
 
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+def test_what_came_before_a_write_failed_is_an_answer(loop: Any) -> None:
+    """A service refuses a body and closes while more of it is on its way: the next write fails, which the event loop
+    may find out before it reads. Here it always does."""
+
+    async def read() -> tuple[int, bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+            service = listening.accept()[0]
+            made.begin(bodiless=False)
+            made.write(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
+            assert made._transport is not None
+            made._transport.pause_reading()
+            await asyncio.sleep(0.05)
+            service.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000))
+            service.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            service.close()
+            made.write(bytes(1000))
+            return await asyncio.wait_for(whole(made), 10)
+
+    assert loop(read()) == (413, bytes(20_000))
+
+
 async def test_no_byte_at_all_is_a_stale_connection() -> None:
     made, _ = connection()
     made.connection_lost(None)

@@ -10,6 +10,8 @@ Nothing is buffered beyond `HIGH` bytes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import ssl
 import time
 from collections import deque
@@ -236,6 +238,8 @@ class Connection(asyncio.BufferedProtocol):
         self.ended = True
         if self._timer is not None:
             self._timer.cancel()
+        if exc is not None:
+            self._read_rest()
         self.resume_writing()
         by_end = self._head is not None and not self._framed and exc is None and self._ended_well
         if self._raw or (by_end and not self._complete and self._error is None):
@@ -246,6 +250,18 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._error = Stale("it closed the connection without a response")
         self._wake()
+
+    def _read_rest(self) -> None:
+        """A write that failed ends the transport, whatever had come before: "413" and "Connection: close" of a service
+        that wants no more of a body, for instance. That is in the kernel still, and is read here, before the socket is
+        closed. Not over TLS, where it is ciphertext that nobody can decrypt any more."""
+        transport = self._transport
+        if transport is None or not self._busy or self._raw or transport.get_extra_info("ssl_object") is not None:
+            return
+        descriptor = transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):  # at the end of what there is, or of the connection
+            while not self._complete and self._error is None and (count := os.readv(descriptor, [_BUFFER])):
+                self._received(_BUFFER[:count])
 
     # -- llhttp's side -----------------------------------------------------------------------------------------
 
