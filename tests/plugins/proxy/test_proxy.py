@@ -329,6 +329,14 @@ async def test_health_checks_take_it_out_and_back(world: World, service: Service
         assert (await client.get("/api/x")).body == b"first"
 
 
+@pytest.mark.parametrize("host", ["preserve", "upstream", "app.example"])
+async def test_health_checks_ask_by_the_name_that_requests_do(world: World, service: Service, host: str) -> None:
+    await serve(world, service, host=host, health={"every": "50ms"})
+    await until(lambda: service.heard, "it is asked")
+    name = "app.example" if host == "app.example" else f"127.0.0.1:{service.port}"
+    assert service.heard[0].get("host") == name
+
+
 async def test_all_connections_taken(world: World, service: Service) -> None:
     service.talk = silence
     await serve(world, service, connections={"most": 1, "wait": "100ms"})

@@ -245,8 +245,7 @@ class Proxying:
     # -- what is sent ------------------------------------------------------------------------------------------
 
     def _fields(self, scope: Scope, upstream: Upstream) -> heads.Fields:
-        named = self.options.host
-        host = None if named == "preserve" else (upstream.target.authority if named == "upstream" else named).encode()
+        host = self.upstreams.named(upstream)
         scheme = str(scope["scheme"]).replace("ws", "http")
         chain = scope.get(CHAIN) or (scope.get("client") or ("",))[:1]
         return heads.request_fields(

@@ -107,7 +107,8 @@ class Proxy(Options):
     balance: Policy = "round_robin"
     """Which of several takes a request; `client_ip` gives a client the same one each time."""
     host: Literal["preserve", "upstream"] | Host = "preserve"
-    """What `Host` says: what the client asked for, the upstream's own name, or a name of yours."""
+    """What `Host` says: what the client asked for, the upstream's own name, or a name of yours. Health checks say the
+    same, but for what the client asked for: there is none, and they say the upstream's own name."""
     strip_prefix: bool = False
     """Ask the upstream for what `**` of the route's path matched, without what stands before it."""
     websocket: bool = False

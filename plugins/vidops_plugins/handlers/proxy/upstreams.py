@@ -97,6 +97,16 @@ class Upstreams:
             index = 0 if self.all[0].state.available(monotonic()) else None
         return None if index is None else self.all[index]
 
+    def named(self, upstream: Upstream) -> bytes | None:
+        """What `Host` says to it; None: what the client asked for."""
+        match self.options.host:
+            case "preserve":
+                return None
+            case "upstream":
+                return upstream.target.authority.encode()
+            case name:
+                return name.encode()
+
     def more(self, scope: Scope, tried: Collection[int]) -> bool:
         """Whether another try would find somebody."""
         if len(self.all) == 1:
@@ -137,7 +147,9 @@ class Upstreams:
 
     async def _well(self, upstream: Upstream, health: Health) -> bool:
         target = upstream.target
-        fields = [(b"host", target.authority.encode()), (b"user-agent", b"vidops"), (b"connection", b"close")]
+        # By its own name, an upstream of many names would answer for another one.
+        host = self.named(upstream) or target.authority.encode()
+        fields = [(b"host", host), (b"user-agent", b"vidops"), (b"connection", b"close")]
         request = heads.request_head("GET", (target.base + health.path).encode(), fields)
         connection: Connection | None = None
         try:
