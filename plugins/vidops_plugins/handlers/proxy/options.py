@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from vidops.api import Options, PositiveDuration, Size
 from vidops_plugins.handlers.proxy.balance import Policy
-from vidops_plugins.handlers.proxy.targets import UpstreamUrl, parse_target
+from vidops_plugins.handlers.proxy.targets import UpstreamUrl, checked_name, parse_target
 
 Status = Annotated[int, Field(ge=500, le=599)]
 
@@ -86,7 +86,7 @@ class Tls(Options):
 
     ca: str | None = None
     """A PEM file with the authorities to believe, relative to the stack file; without it, those of the host."""
-    server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] | None = None
+    server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"), AfterValidator(checked_name)] | None = None
     """The name that its certificate is to be for; without it, that of its URL."""
     verify: bool = True
     """false believes every certificate: who is in between can then read and change everything."""

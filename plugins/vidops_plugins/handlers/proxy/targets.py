@@ -35,6 +35,15 @@ class Target:
         return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
 
 
+def checked_name(name: str) -> str:
+    """Raises `ValueError` where it could never be looked up, and each request would fail at that."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError("no host has that name: between its dots are 1 to 63 characters") from None
+    return name
+
+
 def parse_target(url: str) -> Target:
     """Raises `ValueError`, which says what would be right."""
     if found := _UNIX.fullmatch(url):
@@ -46,7 +55,8 @@ def parse_target(url: str) -> Target:
     port = int(found["port"]) if found["port"] else 443 if tls else 80
     if not 0 < port < 65536:
         raise ValueError("a port is between 1 and 65535")
-    return Target(url, found["host"].strip("[]"), port, tls, base=found["base"])
+    host = found["host"].strip("[]")
+    return Target(url, checked_name(host), port, tls, base=found["base"])
 
 
 def _check(url: str) -> str:
