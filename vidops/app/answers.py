@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from vidops.errors import TemporaryError, VidopsError
-from vidops.reconcile.engine import Engine
+from vidops.reconcile.engine import ApplyError, Engine
 from vidops.reconcile.observer import Observer
 from vidops.resources.resource import Resource
 from vidops.runtime.hubclient import HubClient
@@ -28,11 +28,12 @@ MOST_PATIENCE = 48
 
 class Answers:
     """`consumed`: frames that the hub delivered to each process; `serving`: by program, the pid of each gateway that
-    has answered."""
+    has answered; `troubles`: what each gateway says that it cannot serve, though it serves."""
 
     def __init__(self, engine: Engine, hub: HubClient, observer: Observer) -> None:
         self.consumed: dict[int, int] = {}
         self.serving: dict[str, int] = {}
+        self.troubles: dict[str, str] = {}
         self._engine = engine
         self._hub = hub
         self._observer = observer
@@ -69,7 +70,21 @@ class Answers:
         return (r for r in self._engine.memory.good if r.ref.kind == "gateway")
 
     async def _gateway_status(self, resource: Resource) -> Mapping[str, Any]:
-        return await self._engine.host.gateway(resource.ref.name, {"op": "status"})
+        answer = await self._engine.host.gateway(resource.ref.name, {"op": "status"})
+        self.troubles[resource.ref.program] = str((answer.get("trouble") or {}).get("message", ""))
+        return answer
+
+    async def renew(self) -> None:
+        """Have every gateway serve the certificates that its files hold now. Raises `ApplyError` with what hinders."""
+        said = []
+        for resource in self._gateways():
+            with contextlib.suppress(TemporaryError):  # one that is not there reads them as it starts
+                answer = await self._engine.host.gateway(resource.ref.name, {"op": "renew"})
+                if not answer.get("ok"):
+                    said.append(f"{resource.ref}: {answer.get('reason')}: {answer.get('error')}")
+                await self._gateway_status(resource)
+        if said:
+            raise ApplyError(f"applied, but certificates were not renewed: {'; '.join(said)}; those before are served")
 
     async def _hub_status(self) -> Mapping[str, Any]:
         status = await self._hub.status()

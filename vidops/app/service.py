@@ -120,6 +120,7 @@ class Service:
             lambda pid: self.answers.consumed.get(pid, 0),
             lambda *turn: self.turns.append(turn),
             lambda program: self.answers.serving.get(program, 0),
+            lambda program: self.answers.troubles.get(program, ""),
         )
         self.answers = Answers(self.engine, self.hub, self.observer)
 
@@ -310,6 +311,7 @@ class Service:
 
     async def apply(self, path: str) -> Mapping[str, Any]:
         outcome = await self.engine.ask("apply", path)
+        await self.answers.renew()
         revision = self.engine.memory.revision
         return {"plan": to_json(outcome.plan), "revision": revision.number if revision else 0}
 

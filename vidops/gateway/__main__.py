@@ -76,7 +76,9 @@ async def run(name: str, layout: Layout, plugins: JSON, log: SplitLog) -> int:
         log({"level": "error", "event": "cannot_serve", "error": str(error)})
         await cameras.close()
         return 1
+    renewing = asyncio.create_task(gateway.renewal.run(), name="renewed certificates")
     await ending.wait()
+    renewing.cancel()
     log({"level": "info", "event": "ending"})
     control.close()
     await gateway.close()

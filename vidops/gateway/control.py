@@ -2,7 +2,8 @@
 
 {"op": "reload"}   {"ok": true, "generation": 3}  or  {"ok": false, "reason": "BindFailed", "error": "..."}
 {"op": "status"}   {"ok": true, "pid", "generation", "fingerprint", "binds", "connections", "streams", "requests",
-                   "rss"}
+                   "rss", "trouble"}: `trouble` is why newer certificates are not served, {"reason", "message"} or {}
+{"op": "renew"}    {"ok": true}, or like reload: what is served already, with the certificates that its files hold now
 {"op": "drain"}    {"ok": true}, and the process ends in good order
 {"op": "metrics"}  {"ok": true, "worker", "text"}: what it has counted, in Prometheus' text format
 {"op": "share"}    a line for each bind with its sockets' descriptors, then {"ok": true} (see handover.py)
@@ -92,12 +93,14 @@ class ControlSocket:
             return {"ok": True, **self._gateway.status()}
         if op == "reload":
             return await self._reload()
+        if op == "renew":
+            return await self._renew()
         if op == "metrics":
             return {"ok": True, "worker": self._gateway.worker, "text": self._gateway.metrics.text().decode()}
         if op == "drain":
             self._drain()
             return {"ok": True}
-        return _no("InvalidRequest", "op is one of reload, status, metrics, drain, share")
+        return _no("InvalidRequest", "op is one of reload, renew, status, metrics, drain, share")
 
     async def _reload(self) -> JSON:
         try:
@@ -107,6 +110,13 @@ class ControlSocket:
         except Exception as error:  # noqa: BLE001 - a plugin's, say; what was served before is served as before
             self._log({"level": "error", "event": "reload_failed", "error": repr(error)})
             return _no("ReloadFailed", f"{type(error).__name__}: {error}")
+
+    async def _renew(self) -> JSON:
+        try:
+            await self._gateway.renewal.now()
+        except PermanentError as error:
+            return _no(error.reason, str(error))
+        return {"ok": True}
 
 
 def _no(reason: str, error: str) -> JSON:

@@ -17,12 +17,13 @@ from vidops.gateway.epoch import Epoch
 from vidops.gateway.generation import Generation, Services, build_server, next_generation
 from vidops.gateway.handover import Share
 from vidops.gateway.listeners import Change, Listeners
+from vidops.gateway.renewal import Renewal, look
 from vidops.gateway.route import Route
 from vidops.metrics import Metrics
 from vidops.resources.catalogue import Receive, Scope, Send, Server, ServerContext
 from vidops.resources.layout import gateway_workers
 from vidops.resources.resource import JSON, fingerprint
-from vidops.resources.specs import GatewaySpec
+from vidops.resources.specs import GatewaySpec, TLSSpec
 from vidops.runtime.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Gateway:
         self._retiring: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._dispatcher: Dispatcher | None = None
+        self.renewal = Renewal(self._tls_files, self._renewed, services.log)
 
     @property
     def worker(self) -> int:
@@ -83,55 +85,73 @@ class Gateway:
         fingerprint changes nothing but renewed certificates.
         """
         async with self._lock:
-            services = self._services
-            wanted = document.load(services.layout.gateway_file(services.process))
-            files = wanted.spec.tls
-            if files is not None and services.worker > 1:
-                # A connection's datagrams have to come to the process that has it: the first one has them all.
-                files = files.model_copy(update={"http3": False})
-            # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
-            certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
-            clients = certificate.clients if certificate else ""
-            same = self._server is None or clients in ("", self._epoch.clients)
-            epoch = self._epoch if same else Epoch()
-            server = self._staged(wanted.spec, epoch)
-            change = await self._opened(wanted.spec, certificate)
-            previous = self._dispatcher.generation if self._dispatcher else None
-            try:
-                generation = await self._generation(wanted, previous)
-            except BaseException:
-                self._listeners.undo(change)
-                raise
-            if self._dispatcher is None:
-                self._dispatcher = Dispatcher(generation, services.log)
-            if not same:
-                # Before there is anything that they might not be meant to have.
-                await self._epoch.finish()
-            self._dispatcher.generation = generation
-            services.in_force[:] = [wanted]
-            if same:
-                self._server = server
-            # Until this is done, some may still come by what was asked before.
-            await self._listeners.commit(change)
-            self._server, epoch.clients = server, clients
-            if not same:
-                former, self._epoch = self._epoch, epoch
-                self._former.add(former)
-                self._tasks.start(self._let_go(former, wanted.spec.drain_timeout), "letting connections go")
-            leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
-            for route in leaving:
-                self._retire(route, wanted.spec.drain_timeout)
-            services.log(
-                {
-                    "level": "info",
-                    "event": "serving",
-                    "generation": generation.number,
-                    "fingerprint": wanted.fingerprint,
-                    "binds": self._listeners.addresses,
-                    "routes_left": len(leaving),
-                }
-            )
-            return generation.number
+            return await self._serve(document.load(self._services.layout.gateway_file(self._services.process)))
+
+    async def _serve(self, wanted: document.Document) -> int:
+        """The caller has the lock."""
+        services = self._services
+        files = wanted.spec.tls
+        seen = await asyncio.to_thread(look, files)
+        if files is not None and services.worker > 1:
+            # A connection's datagrams have to come to the process that has it: the first one has them all.
+            files = files.model_copy(update={"http3": False})
+        # In a thread: what HTTP/3 needs takes a tenth of a second to import, and streams go on meanwhile.
+        certificate = await asyncio.to_thread(tls.load, files, services.secret) if files else None
+        clients = certificate.clients if certificate else ""
+        same = self._server is None or clients in ("", self._epoch.clients)
+        epoch = self._epoch if same else Epoch()
+        server = self._staged(wanted.spec, epoch)
+        change = await self._opened(wanted.spec, certificate)
+        previous = self._dispatcher.generation if self._dispatcher else None
+        try:
+            generation = await self._generation(wanted, previous)
+        except BaseException:
+            self._listeners.undo(change)
+            raise
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(generation, services.log)
+        if not same:
+            # Before there is anything that they might not be meant to have.
+            await self._epoch.finish()
+        self._dispatcher.generation = generation
+        services.in_force[:] = [wanted]
+        if same:
+            self._server = server
+        # Until this is done, some may still come by what was asked before.
+        await self._listeners.commit(change)
+        self._server, epoch.clients = server, clients
+        if not same:
+            former, self._epoch = self._epoch, epoch
+            self._former.add(former)
+            self._tasks.start(self._let_go(former, wanted.spec.drain_timeout), "letting connections go")
+        leaving = [r for k, r in previous.routes.items() if k not in generation.routes] if previous else []
+        for route in leaving:
+            self._retire(route, wanted.spec.drain_timeout)
+        self.renewal.loaded(seen)
+        services.log(
+            {
+                "level": "info",
+                "event": "serving",
+                "generation": generation.number,
+                "fingerprint": wanted.fingerprint,
+                "binds": self._listeners.addresses,
+                "routes_left": len(leaving),
+            }
+        )
+        return generation.number
+
+    async def _renewed(self) -> bool:
+        """What is served already, with what the files of its `tls` hold now; whether that is another. Raises
+        `PermanentError`."""
+        async with self._lock:
+            if self._dispatcher is None or not self._listeners.addresses:
+                return False  # it ends
+            before = self._listeners.marks
+            await self._serve(self._dispatcher.generation.document)
+            return self._listeners.marks != before
+
+    def _tls_files(self) -> TLSSpec | None:
+        return self._dispatcher.generation.document.spec.tls if self._dispatcher else None
 
     async def _opened(self, spec: GatewaySpec, certificate: tls.Certificate | None) -> Change:
         """What the spec listens on: from the process before this one, and those beside it, where there are any."""
@@ -186,6 +206,7 @@ class Gateway:
             "streams": self._dispatcher.streams if self._dispatcher else 0,
             "requests": self._dispatcher.requests if self._dispatcher else 0,
             "rss": _rss(),
+            "trouble": self.renewal.trouble,
         }
 
     async def close(self) -> None:

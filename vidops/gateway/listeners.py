@@ -142,6 +142,11 @@ class Listeners:
         """Whether connections begin with a handshake."""
         return any(listener.certificate is not None for listener in self._current)
 
+    @property
+    def marks(self) -> list[str]:
+        """Of the certificates that are served with."""
+        return [listener.mark for listener in self._current]
+
     def alt_svc(self, port: int) -> bytes | None:
         """What answers on that TCP port say of HTTP/3 beside it."""
         served = any(endpoint.port == port for listener in self._current for endpoint in listener.endpoints)

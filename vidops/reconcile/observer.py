@@ -38,12 +38,13 @@ class Progress:
 class Observer:
     """Holds what was observed last. `consumed(pid)`: frames that the hub delivered to a process so far.
     `turned(ref, before, after)` is told of every change of health or reason. `serving(program)`: the pid of a gateway
-    that has answered; 0 before."""
+    that has answered; 0 before. `trouble(program)`: why a gateway does not serve its newest certificate; empty else."""
 
     engine: Engine
     consumed: Callable[[int], int]
     turned: Callable[[Ref, Status, Status], None]
     serving: Callable[[str], int]
+    trouble: Callable[[str], str] = lambda _: ""
     states: dict[str, ProcessState] = field(default_factory=dict)
     progress: dict[Ref, Progress] = field(default_factory=dict)
     statuses: dict[Ref, Status] = field(default_factory=dict)
@@ -119,7 +120,9 @@ class Observer:
             failure=failure,
         )
         if isinstance(spec, GatewaySpec):
-            return replace(seen, begun=process is not None and self.serving(ref.program) == process.pid)
+            begun = process is not None and self.serving(ref.program) == process.pid
+            trouble = self.trouble(ref.program)
+            return replace(seen, begun=begun, facts={"error": trouble} if trouble else {})
         if isinstance(spec, UploadSpec):
             return replace(seen, facts=self.engine.host.upload_report(ref.name))
         if isinstance(spec, CaptureSpec | LoopbackSpec):

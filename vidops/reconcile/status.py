@@ -102,6 +102,8 @@ def _health(resource: Resource, seen: Seen) -> tuple[Health, str, str]:
         return Health.PROGRESSING, "Restarting", text
     if isinstance(spec, GatewaySpec) and not seen.begun:
         return Health.PROGRESSING, "Starting", "it runs and does not serve yet"
+    if isinstance(spec, GatewaySpec) and seen.facts.get("error"):
+        return Health.DEGRADED, "NotRenewed", str(seen.facts["error"])
     if isinstance(spec, UploadSpec) and seen.facts.get("error"):
         return Health.DEGRADED, "NotUploaded", str(seen.facts["error"])
     if isinstance(spec, CaptureSpec | LoopbackSpec):
