@@ -112,6 +112,79 @@ async def test_any_asgi_application_will_do(world: World, mine: Path) -> None:
     assert (await get(world.port, "/b")).body == b"/b|/b"
 
 
+SITE = """
+import helpers
+from desk import views
+import desk.views as again
+import typing
+from dataclasses import dataclass
+
+made = []
+
+
+@dataclass
+class Note:
+    text: "str"
+    of: typing.ClassVar["list[Note]"] = []
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError
+    import late
+    from desk.deep import where
+
+    made.append(Note("x"))
+    said = [helpers.WHO, views.WHO, again.nephew(), late.WHO, where(), str(len(made))]
+    said.append(typing.get_type_hints(Note)["text"].__name__)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": " ".join(said).encode()})
+"""
+
+
+async def test_each_directory_has_modules_of_its_own(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for who in "abc":
+        (tmp_path / who / "desk").mkdir(parents=True)
+        who_is_it = f"WHO = {who!r}\n"
+        for name in ("helpers", "late", "desk/__init__", "desk/near"):
+            (tmp_path / who / f"{name}.py").write_text(who_is_it)
+        (tmp_path / who / "siteapp.py").write_text(SITE)
+        (tmp_path / who / "desk" / "views.py").write_text(
+            "from . import WHO\n\n\ndef nephew():\n    from .near import WHO\n    return WHO\n"
+        )
+        (tmp_path / who / "desk" / "deep.py").write_text("import desk\n\n\ndef where():\n    return desk.near.WHO\n")
+    routes = [route(f"/{w}/**", "quart", app="siteapp:app", directory=str(tmp_path / w)) for w in "abc"]
+    await world.start([*routes, route("/again/**", "quart", app="siteapp:app", directory=str(tmp_path / "b"))])
+    for who in "abc":
+        assert (await get(world.port, f"/{who}/x")).body.decode() == f"{who} {who} {who} {who} {who} 1 str"
+    # The same directory is the same module.
+    assert (await get(world.port, "/again/x")).body.decode() == "b b b b b 2 str"
+    for name in ("siteapp", "helpers", "late", "desk"):
+        sys.modules.pop(name)
+
+
+async def test_what_is_installed_can_have_the_name_of_a_users_module(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "json.py").write_text(f"import math, quart\nfrom os import path\n{PLAIN}")
+    await world.start([route("/**", "quart", app="json:app", directory=str(tmp_path))])
+    assert (await get(world.port, "/x")).body == b"plain"
+    assert not hasattr(sys.modules["json"], "app")
+
+
+PLAIN = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"plain"})
+"""
+
+
 @pytest.mark.parametrize(
     ("app", "says"),
     [

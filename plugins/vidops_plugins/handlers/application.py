@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import sys
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from vidops.api import ASGIApp, GatewayContext, Message, Options, PermanentError, Receive, Scope, Send
+from vidops_plugins.handlers.own_modules import import_from
 
 START_TIMEOUT = 15.0
 
@@ -25,16 +25,15 @@ class Application(Options):
     app: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?$")]
     """`package.module:name`; with `()` behind it a function that makes the application."""
     directory: str | None = None
-    """Where it is imported from, relative to the stack file; else only what is installed."""
+    """Where it is imported from, relative to the stack file; else only what is installed. Modules of two applications
+    may have the same name in two directories."""
 
 
 def load(path: str, directory: str | None) -> Any:
     """Raises `PermanentError` with what is wrong."""
     module_name, _, name = path.partition(":")
-    if directory is not None and directory not in sys.path:
-        sys.path.insert(0, directory)
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = import_from(module_name, directory) if directory else importlib.import_module(module_name)
         for part in name.removesuffix("()").split("."):
             found = getattr(found, part)
         if name.endswith("()"):
