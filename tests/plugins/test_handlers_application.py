@@ -66,6 +66,20 @@ def failing():
     return app
 
 
+def leaving(step="startup"):
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != f"lifespan.{step}":
+                await send({"type": "lifespan.startup.complete"})
+        raise SystemExit(4)
+
+    return app
+
+
+def leaving_late():
+    return leaving("shutdown")
+
+
 def plain():
     async def app(scope, receive, send):
         if scope["type"] != "http":
@@ -80,6 +94,7 @@ def plain():
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "my_gateway_app.py").write_text(QUART)
+    (tmp_path / "my_exiting_app.py").write_text("import sys\n\nsys.exit(3)\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "my_gateway_app", raising=False)
     return tmp_path
@@ -192,8 +207,19 @@ async def app(scope, receive, send):
         ("nowhere_at_all:app", "ModuleNotFoundError"),
         ("my_gateway_app:text", "cannot be called"),
         ("my_gateway_app:failing()", "no database"),
+        ("my_exiting_app:app", "SystemExit: 3"),
+        ("my_gateway_app:leaving()", r"startup failed: SystemExit\(4\)"),
     ],
 )
 async def test_what_does_not_work_is_said_and_nothing_is_served(world: World, mine: Path, app: str, says: str) -> None:
     with pytest.raises(PermanentError, match=says):
         await world.start([route("/**", "quart", app=app, directory=str(mine))])
+
+
+async def test_one_that_exits_ends_no_gateway(world: World, mine: Path) -> None:
+    options = {"app": "my_gateway_app:leaving_late()", "directory": str(mine)}
+    await world.start([route("/x", "quart", **options), route("/y", "respond", body="y")])
+    assert (await get(world.port, "/x")).status == 500
+    await world.edit([route("/y", "respond", body="y")])
+    await until(lambda: any("SystemExit(4)" in r.get("error", "") for r in world.log), "it is told")
+    assert (await get(world.port, "/y")).body == b"y"

@@ -134,7 +134,7 @@ def _key(spec: RouteSpec) -> str:
 async def _start(route: Route, where: str) -> None:
     try:
         await route.start()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PermanentError(f"{where} does not start: {_said(error)}", reason="StartFailed") from error
 
 
@@ -173,7 +173,7 @@ def _build(key: str, spec: RouteSpec, where: str, services: Services) -> Route:
         app = reached(_only(with_head(spec.methods), app) if others else app)
         for place, (link, its_options) in reversed(list(enumerate(links, 1))):
             app = reached(link.build(its_options, replace(context, place=place))(app))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PermanentError(f"{where}: {_said(error)}", reason="InvalidRoute") from error
     return Route(key, pattern, (*spec.methods, *sorted(others.difference(spec.methods))), app, context, closing)
 
@@ -223,7 +223,7 @@ def _typed(catalogue: Catalogue, table: Mapping[str, Any], noun: str, entry: Ent
         raise PermanentError(f"{noun} {entry.type!r}: {error}") from None
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """A person's text of ours, and the kind of anybody else's."""
     if isinstance(error, VidopsError):
         return str(error)

@@ -38,7 +38,7 @@ def load(path: str, directory: str | None) -> Any:
             found = getattr(found, part)
         if name.endswith("()"):
             found = found()
-    except Exception as error:  # somebody else's code
+    except (Exception, SystemExit) as error:  # somebody else's code, which may want the process to end
         raise PermanentError(f"{path}: {type(error).__name__}: {error}", reason="NoApplication") from error
     if not callable(found):
         raise PermanentError(f"{path} is no application: it cannot be called", reason="NoApplication")
@@ -53,6 +53,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         self._said: asyncio.Queue[Message] = asyncio.Queue()
         self._asked: asyncio.Queue[Message] = asyncio.Queue()
+        self.starting = True
         self.state: dict[str, Any] = {}
 
     async def start(self) -> None:
@@ -60,6 +61,7 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         self._task = asyncio.create_task(self._run(scope), name="an application's lifespan")
         await self._ask("startup")
+        self.starting = False
 
     async def stop(self) -> None:
         if self._task is not None and not self._task.done():
@@ -71,6 +73,10 @@ class Lifespan:
     async def _run(self, scope: Scope) -> None:
         try:
             await self._app(scope, self._asked.get, self._said.put)
+        except SystemExit as error:
+            # Out of a task it would end the gateway.
+            step = "startup" if self.starting else "shutdown"
+            self._said.put_nowait({"type": f"lifespan.{step}.failed", "message": repr(error)})
         except Exception as error:  # noqa: BLE001 - it may not speak lifespan, and says so by raising
             self._said.put_nowait({"type": "unsupported", "message": repr(error)})
 
@@ -97,6 +103,9 @@ def build(options: Application, context: GatewayContext) -> ASGIApp:
         mount = path.removesuffix(f"/{scope['vidops.rest']}").rstrip("/")
         # What is ours of the scope is none of its business. `path` begins with `root_path`, as ASGI has it.
         inner = {key: value for key, value in scope.items() if not key.startswith("vidops.")}
-        await app({**inner, "root_path": mount, "state": dict(life.state)}, receive, send)
+        try:
+            await app({**inner, "root_path": mount, "state": dict(life.state)}, receive, send)
+        except SystemExit as error:
+            raise RuntimeError(f"the application wants the process to end: {error!r}") from error
 
     return serve

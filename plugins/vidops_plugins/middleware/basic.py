@@ -33,11 +33,11 @@ from vidops.api import (
     SecretRef,
     Send,
     User,
+    network,
     respond_problem,
 )
 from vidops_plugins.middleware.alternatives import Way, is_known, note
 from vidops_plugins.middleware.passwords import BadHashError, PasswordHash
-from vidops_plugins.middleware.rate_limit import network
 
 MAX_CREDENTIALS = 1024
 """Bytes of name and password together."""
