@@ -99,6 +99,8 @@ def catalogue(probe: Probe) -> Catalogue:
 
     def unstartable(options: Text, context: GatewayContext) -> ASGIApp:
         async def started() -> None:
+            if options.text == "hangs":
+                await asyncio.sleep(3600)
             raise OSError("no upstream today")
 
         context.started.append(started)

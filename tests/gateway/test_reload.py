@@ -227,3 +227,11 @@ async def _read(viewer: Viewer, done: asyncio.Event, parts: list[int], n: int) -
     while not done.is_set():
         await viewer.part()
         parts[n] += 1
+
+
+async def test_a_route_that_does_not_get_ready_is_named_with_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidops.gateway.route.CALLBACK_TIMEOUT", 0.1)
+    with pytest.raises(PermanentError, match=r"\(/x\) does not start: it is not ready after 0.1s$"):
+        await world.start([route("/x", "unstartable", text="hangs")])

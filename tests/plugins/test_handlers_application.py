@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.gateway.client import get
 from tests.gateway.world import World, route, until
 from tests.gateway.ws import Socket
 from vidops.errors import PermanentError
+from vidops.gateway.route import CALLBACK_TIMEOUT
+from vidops_plugins.handlers import application
 
 QUART = """
 from quart import Quart, request, url_for
@@ -72,6 +75,26 @@ def leaving(step="startup"):
             while (await receive())["type"] != f"lifespan.{step}":
                 await send({"type": "lifespan.startup.complete"})
         raise SystemExit(4)
+
+    return app
+
+
+def hanging():
+    async def app(scope, receive, send):
+        try:
+            await receive()
+            await receive()
+        finally:
+            happened.append("let go")
+
+    return app
+
+
+def silent():
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
 
     return app
 
@@ -223,3 +246,20 @@ async def test_one_that_exits_ends_no_gateway(world: World, mine: Path) -> None:
     await world.edit([route("/y", "respond", body="y")])
     await until(lambda: any("SystemExit(4)" in r.get("error", "") for r in world.log), "it is told")
     assert (await get(world.port, "/y")).body == b"y"
+
+
+async def test_one_that_does_not_start_in_time_is_said_to_and_let_go(
+    world: World, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The gateway's own patience is longer: else there would be no text.
+    assert application.START_TIMEOUT < CALLBACK_TIMEOUT
+    monkeypatch.setattr(application, "START_TIMEOUT", 0.2)
+    with pytest.raises(PermanentError, match=r"startup takes longer than 0\.2s"):
+        await world.start([route("/x", "quart", app="my_gateway_app:hanging()", directory=str(mine))])
+    await until(lambda: sys.modules["my_gateway_app"].happened == ["let go"], "it is let go")
+
+
+async def test_one_that_returns_where_it_is_asked_to_start_needs_no_start(world: World, mine: Path) -> None:
+    async with asyncio.timeout(5):
+        await world.start([route("/x", "quart", app="my_gateway_app:silent()", directory=str(mine))])
+    assert (await get(world.port, "/x")).status == 204

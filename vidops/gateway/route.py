@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidops.errors import TemporaryError
 from vidops.gateway.routing import Pattern
 from vidops.resources.catalogue import ASGIApp, GatewayContext
 
@@ -34,8 +35,13 @@ class Route:
     async def start(self) -> None:
         """Run the `started` callbacks; raises what the first failing one raises."""
         for callback in self.context.started:
-            async with asyncio.timeout(CALLBACK_TIMEOUT):
-                await callback()
+            try:
+                async with asyncio.timeout(CALLBACK_TIMEOUT) as limit:
+                    await callback()
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise TemporaryError(f"it is not ready after {CALLBACK_TIMEOUT:g}s") from error
 
     async def retire(self, drain: float, log: Callable[[Mapping[str, Any]], None]) -> None:
         """Streams end at once, other requests within `drain` seconds, what is left is cancelled. Never raises."""

@@ -16,7 +16,8 @@ from pydantic import Field
 from vidops.api import ASGIApp, GatewayContext, Message, Options, PermanentError, Receive, Scope, Send
 from vidops_plugins.handlers.own_modules import import_from
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 9.0
+"""Seconds that it has to start, and to end: less than the ten after which the gateway gives up, and cannot say why."""
 
 
 class Application(Options):
@@ -60,11 +61,16 @@ class Lifespan:
         """Raises `PermanentError` where it says that it failed."""
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         self._task = asyncio.create_task(self._run(scope), name="an application's lifespan")
-        await self._ask("startup")
+        try:
+            await self._ask("startup")
+        except BaseException:
+            # What did not start is not asked to end.
+            self._task.cancel()
+            raise
         self.starting = False
 
     async def stop(self) -> None:
-        if self._task is not None and not self._task.done():
+        if self._task is not None and not self.starting and not self._task.done():
             try:
                 await self._ask("shutdown")
             finally:
@@ -73,6 +79,8 @@ class Lifespan:
     async def _run(self, scope: Scope) -> None:
         try:
             await self._app(scope, self._asked.get, self._said.put)
+            # One that just returns does not speak it either.
+            self._said.put_nowait({"type": "unsupported", "message": ""})
         except SystemExit as error:
             # Out of a task it would end the gateway.
             step = "startup" if self.starting else "shutdown"
