@@ -14,6 +14,9 @@ from vidops_plugins.handlers.redirect import Redirect
         ("/new/{rest}", "/old/a/b", "/new/a/b"),
         ("https://other.example/?from={path}", "/old/a?q=1", "https://other.example/?from=/old/a&q=1"),
         ("{path}/", "/old/x", "/old/x/"),
+        ("/new#top", "/old/x?q=1", "/new?q=1#top"),
+        ("/new?a=b#top", "/old/x?q=1", "/new?a=b&q=1#top"),
+        ("/new#{rest}", "/old/x", "/new#x"),
     ],
 )
 async def test_where_to(world: World, to: str, asked: str, location: str) -> None:
@@ -32,6 +35,15 @@ async def test_without_the_query(world: World) -> None:
 async def test_nobody_else_says_where(world: World, path: str) -> None:
     await world.start([route("/**", "redirect", to="{path}")])
     assert (await get(world.port, path)).status == 400
+
+
+@pytest.mark.parametrize(
+    ("to", "location"),
+    [("/{path}", "/evil.example/x"), ("/\\{path}", "/evil.example/x"), ("/{path}?a", "/evil.example/x?a")],
+)
+async def test_a_path_behind_a_slash_is_no_host(world: World, to: str, location: str) -> None:
+    await world.start([route("/**", "redirect", to=to)])
+    assert (await get(world.port, "/evil.example/x")).headers["location"] == location
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,16 @@ def build(options: Redirect, context: GatewayContext) -> ASGIApp:
         host = (header(scope, b"host") or b"").decode("latin-1")
         values = {"path": quote(scope["path"], safe="/:@!$&'()*+,;=~"), "host": host}
         values["rest"] = quote(scope["vidops.rest"], safe="/:@!$&'()*+,;=~")
+        if not host and "{host}" in options.to:
+            # "https:///name/" is another host to browsers.
+            await respond_problem(scope, send, 400, "a Host header is needed here")
+            return
         place = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], options.to)
+        # Two of them, as "/{path}" makes, and what follows is another host.
+        place, hash_, fragment = re.sub(r"\A[/\\]+", "/", place).partition("#")
         if options.keep_query and scope["query_string"]:
             place += ("&" if "?" in place else "?") + scope["query_string"].decode("latin-1")
+        place += hash_ + fragment
         await respond(scope, send, options.status, headers=[(b"location", place.encode("latin-1"))])
 
     return app
