@@ -21,6 +21,8 @@ from vidops.gateway.guard import Refused, check, decode_path
         (b"/%C3%A9t%C3%A9", "/été"),
         (b"/a;b=c", "/a;b=c"),
         (b"/%252f", "/%2f"),
+        (b"/a;/b..;c/;d", "/a;/b..;c/;d"),
+        (b"/100%25/why%3f%23", "/100%/why?#"),
         (b"/...", "/..."),
     ],
 )
@@ -33,7 +35,7 @@ def test_a_path_is_decoded_once(raw: bytes, path: str) -> None:
     [
         b"/a%2fb", b"/a%2Fb", b"/a%5cb", b"/a\\b", b"/a%00", b"/a%0a", b"/a%7f", b"/a/../b", b"/..", b"/.", b"/a/.",
         b"/%2e%2e/a", b"/.%2e/a", b"//a", b"/a//b", b"/\xff", b"/%ff", b"/%", b"/%zz", b"/%2", b"/a b", b"/a\x00",
-        b"", b"/a?b", b"/a#b",
+        b"", b"/a?b", b"/a#b", b"/a/..;/b", b"/a/..;x=1/b", b"/..%3b/a", b"/%2e%2E;/a", b"/.;", b"/;/a", b"/a/%3bx/b",
     ],
 )  # fmt: skip
 def test_a_path_that_could_be_read_in_two_ways_is_refused(raw: bytes) -> None:
@@ -54,12 +56,13 @@ def test_whatever_comes_out_has_no_way_up(raw: bytes) -> None:
     assert segments[0] == ""
     assert not {".", ".."} & set(segments)
     assert "" not in segments[1:-1]
+    assert not {".", ".."} & {segment.partition(";")[0] for segment in segments}
     assert not any(c < " " or c in "\\\x7f" for c in path)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\\", exclude_categories=["C"]), min_size=1), min_size=1))
 def test_a_quoted_path_comes_back(segments: list[str]) -> None:
-    if {".", ".."} & set(segments):
+    if {".", "..", ""} & {segment.partition(";")[0] for segment in segments}:
         return
     assert decode_path(("/" + "/".join(quote(s, safe="") for s in segments)).encode()) == "/" + "/".join(segments)
 
@@ -107,6 +110,12 @@ def test_an_ambiguous_head_is_refused(case: Any) -> None:
 def test_methods_of_all_kinds_are_taken() -> None:
     for method in ("GET", "VERSION-CONTROL", "M-SEARCH"):
         assert check({**scope(), "method": method, "query_string": b"a=%20b&\xc3\xa9"}).path == "/"
+
+
+def test_a_fragment_is_nobodys() -> None:
+    with pytest.raises(Refused) as caught:
+        check({**scope(), "query_string": b"a=1#b"})
+    assert caught.value.status == 400
 
 
 def test_sizes_are_bounded() -> None:

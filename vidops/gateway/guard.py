@@ -68,6 +68,8 @@ def check(scope: Scope) -> Request:
     names = [name for name, _ in headers]
     host = _host(headers, names)
     _framing(headers, names, version)
+    if b"#" in scope.get("query_string", b""):
+        raise Refused(400, "the request target holds a fragment")
     raw = _origin_form(scope["raw_path"], host)
     gone = _nominated(headers) if b"connection" in names else ()
     return Request(decode_path(raw), raw, [field for field in headers if b"_" not in field[0] and field[0] not in gone])
@@ -127,7 +129,8 @@ def decode_path(raw: bytes) -> str:
         path = (unquote_to_bytes(raw) if coded else raw).decode()
     except UnicodeDecodeError:
         raise Refused(400, "the path is not UTF-8") from None
-    segments = path.split("/")
+    # Servlet containers look for dot segments and empty ones when they have taken parameters (";v=1") away.
+    segments = [s.partition(";")[0] for s in path.split("/")] if ";" in path else path.split("/")
     if "." in segments or ".." in segments:
         raise Refused(400, "the path holds a dot segment")
     if "" in segments[1:-1]:
