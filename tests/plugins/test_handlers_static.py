@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from email.utils import formatdate
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
 from vidops.errors import PermanentError
-from vidops_plugins.handlers.static import find
+from vidops_plugins.handlers.static import Static, find
 
 
 @pytest.fixture
@@ -115,6 +116,23 @@ async def test_caching(world: World, site: Path) -> None:
         assert (await client.get("/index.html", headers="If-Modified-Since: yesterday\r\n")).status == 200
         old = formatdate(0, usegmt=True)
         assert (await client.get("/index.html", headers=f"If-Modified-Since: {old}\r\n")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        *((name, True) for name in ("main.8e3b1fa2.js", "a/logo.6ce24c58023cc2f8fd88.svg", "base.27e20196a850.css")),
+        *((name, False) for name in (
+            "firebase-messaging-sw.js", "my-service-worker.js", "asset-manifest.json", "site-settings.json",
+            "user-documentation.html", "apple-touch-icon.png", "hero-background.jpg", "hero-background2.jpg",
+            "banner-1920x1080.png", "report-20251124.pdf", "lib-base64encode.js", "a-deadbeef.js", "index-DkYx3_aB.js",
+            "page-4f2a9c1b.html", "data-4f2a9c1b.json", "4f2a9c1b.js", "-4f2a9c1b.js/x.js",
+        )),
+    ],
+)  # fmt: skip
+def test_what_is_kept_for_a_year_has_a_hash_in_its_name(path: str, kept: bool) -> None:
+    """What is kept without one cannot be called back."""
+    assert bool(re.search(Static(root="x").immutable, path)) is kept
 
 
 @pytest.mark.parametrize(
