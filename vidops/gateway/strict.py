@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import h11
-from h11._receivebuffer import ReceiveBuffer
 from h11._writers import ChunkedWriter
 from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData
@@ -21,36 +20,12 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import WSStream
 
 from vidops.asgi import json_bytes, problem
-from vidops.gateway import handshake, lines
+from vidops.gateway import handshake
 from vidops.gateway.dates import http_date
 from vidops.gateway.direct import TransportStream
+from vidops.gateway.h1 import StrictConnection
 from vidops.gateway.h2 import PlainH2
 from vidops.gateway.tunnel import TunnelStream
-
-
-class StrictBuffer(ReceiveBuffer):
-    """Lines are whole, and end in CRLF. h11 looks at the size of a head only while it is incomplete; here a whole one
-    is looked at, too."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        data: bytearray = self._data
-        if data[:2] == b"\r\n":
-            self._extract(2)
-            return []
-        end = data.find(b"\r\n\r\n")
-        if end > self._limit:
-            raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
-        head = data if end < 0 else data[: end + 4]
-        if wrong := lines.fault(head):
-            raise h11.RemoteProtocolError(wrong)
-        if end < 0:
-            return None
-        found: list[bytearray] = self._extract(end + 4).split(b"\r\n")
-        return found[:-2]
 
 
 class _Turn(EventWrapper):
@@ -76,8 +51,7 @@ class StrictH11(H11Protocol):
         self.direct: TransportStream | None = None
         """By which the application may answer the request that is being served."""
         self._trailers: list[tuple[bytes, bytes]] = []
-        if isinstance(self.connection, h11.Connection):
-            self.connection._receive_buffer = StrictBuffer(self.config.h11_max_incomplete_size)
+        self.connection = StrictConnection(self.config.h11_max_incomplete_size)
 
     @property
     def head_pending(self) -> bool:
@@ -121,13 +95,16 @@ class StrictH11(H11Protocol):
             fields = [(b"sec-websocket-version", handshake.VERSION), (b"upgrade", b"websocket")]
             await self.refuse(status_code, "WebSockets are spoken in version 13 here", fields)
             return
-        texts = {431: "the head of the request is too large"}
+        texts = {431: "the head of the request is too large", 501: "this method or coding is not known"}
         await self.refuse(status_code, texts.get(status_code, "this is not a valid HTTP/1.1 request"))
 
     async def _check_protocol(self, event: h11.Request) -> None:
         # Upgrades to h2c are left to the guard, which refuses them; HTTP/2 without TLS is no protocol of ours.
         if event.method == b"PRI" or event.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("not HTTP/1.1", error_status_hint=505)
+        if event.method != event.method.upper():
+            # Hypercorn would make "GET" of "get", which is another method (RFC 9110, 9.1).
+            raise h11.RemoteProtocolError("no such method", error_status_hint=501)
 
     async def _create_stream(self, request: h11.Request) -> None:
         """Hypercorn's, but for WebSockets, whose bytes can be had."""

@@ -62,7 +62,7 @@ class Heads:
         except httptools.HttpParserInvalidMethodError:
             raise Refused(501, "this method is not known") from None
         except httptools.HttpParserError:
-            raise Refused(400, INVALID) from None
+            raise Refused(lines.unfit(text) or 400, INVALID) from None
         head = Head(method.decode(), target, version.decode(), self._fields)
         self._tell(head)
         if head.length != 0:
@@ -78,7 +78,7 @@ class Heads:
             if name not in _TOLD:
                 continue
             if name == b"content-length":
-                head.length = int(value)  # llhttp lets nothing but digits pass, and of 64 bits
+                head.length = int(value)  # llhttp lets nothing but one number pass, and of 64 bits
             elif name == b"transfer-encoding":
                 codings.append(value.lower())
             elif name == b"connection":

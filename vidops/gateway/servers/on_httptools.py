@@ -16,7 +16,7 @@ from typing import Any, cast
 from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
-from vidops.gateway import beside, lines
+from vidops.gateway import lines
 from vidops.gateway.config import KEEP_ALIVE, LAST_WORDS, MAX_HEAD
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.guard import Refused
@@ -26,6 +26,7 @@ from vidops.gateway.reply import ALT_SVC
 from vidops.gateway.servers.exchange import Exchange, refused
 from vidops.gateway.servers.heads import INVALID, Head, Heads
 from vidops.gateway.servers.on_hypercorn import HypercornServer
+from vidops.gateway.servers.scopes import scope_of
 from vidops.resources.catalogue import Scope, ServerContext
 
 HIGH, LOW = 256 * 1024, 64 * 1024
@@ -75,6 +76,7 @@ class FrontConnection(asyncio.Protocol):
         self._heads = Heads()
         self._buffer: bytes | bytearray = b""
         self._scanned = 0
+        self._blank = 0
         self._exchange: Exchange | None = None
         self._running: set[Exchange] = set()
         self._held = False
@@ -232,14 +234,19 @@ class FrontConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Begin the next request, if its head is whole; a head that has begun must end in time."""
         buffer = self._buffer
+        if buffer[0] == 0x0D and (skipped := lines.blank(buffer, self._blank)):
+            self._blank += skipped
+            self._scanned = 0
+            buffer = self._buffer = buffer[2 * skipped :]
+            if not buffer:
+                self._unhurry()
+                return
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
             self._refuse(Refused(431, "the head of the request is too large"))
         elif end >= 0:
-            if self._hurry is not None:
-                self._hurry.cancel()
-                self._hurry = None
-            self._scanned = 0
+            self._unhurry()
+            self._scanned = self._blank = 0
             text, self._buffer = bytes(buffer[: end + 4]), bytes(buffer[end + 4 :])
             try:
                 head = self._heads.parse(text)
@@ -247,7 +254,7 @@ class FrontConnection(asyncio.Protocol):
                 self._refuse(refusal)
             else:
                 self._begin(head, text)
-        elif buffer[0] <= 0x20 or lines.fault(buffer, self._scanned):
+        elif (buffer[0] <= 0x20 and buffer != b"\r") or lines.fault(buffer, self._scanned):
             self._refuse(Refused(400, INVALID))
         else:
             self._scanned = len(buffer)
@@ -279,30 +286,13 @@ class FrontConnection(asyncio.Protocol):
             self._refuse(refusal)
 
     def _scope(self, head: Head, exchange: Exchange) -> Scope:
-        path, _, query = head.target.partition(b"?")
-        extensions: dict[str, Any] = beside.extensions(head.version)
-        if self._tls is not None:
-            extensions["tls"] = self._tls
+        scope = scope_of(head, self._client, self._address, self._tls)
+        if self._tls is None:
+            exchange.direct = scope["extensions"][DIRECT] = TransportStream(self._transport, head.version)
         else:
-            exchange.direct = extensions[DIRECT] = TransportStream(self._transport, head.version)
-        return {
-            "type": "http",
-            "http_version": head.version,
-            "asgi": {"spec_version": "2.1", "version": "3.0"},
-            "method": head.method,
-            "scheme": "http" if self._tls is None else "https",
-            "path": path.decode("ascii"),  # as it came: the guard decodes it
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": head.fields,
-            "client": self._client,
-            "server": self._address,
-            "state": {},
-            "extensions": extensions,
-            ABORT: self.abort,
-            ALT_SVC: None if self._tls is None else self._ways(),
-        }
+            scope[ALT_SVC] = self._ways()
+        scope[ABORT] = self.abort
+        return scope
 
     def _ways(self) -> bytes | None:
         """What an answer says of HTTP/3, if there is any now."""
@@ -356,6 +346,11 @@ class FrontConnection(asyncio.Protocol):
         if self._exchange is None or not self._exchange.started:
             self.put(refused(refusal))
         self._close(linger=True)
+
+    def _unhurry(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
 
     def _too_slow(self) -> None:
         self._hurry = None
