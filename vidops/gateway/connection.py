@@ -17,6 +17,7 @@ from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
 from vidops.gateway import beside
+from vidops.gateway.body import INCOMING
 from vidops.gateway.config import HEAD_TIMEOUT, LAST_WORDS
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
@@ -133,6 +134,8 @@ class Connection(TCPServer):
         beside.offer(scope)
         offer_tunnel(scope, send)
         scope[ABORT] = self.abort
+        if scope["type"] == "http" and isinstance(self.protocol.protocol, StrictH11):
+            scope[INCOMING] = self.protocol.protocol
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
             direct = scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
             if isinstance(self.protocol.protocol, StrictH11):

@@ -86,9 +86,22 @@ class ChunkReader:
 class StrictConnection(h11.Connection):
     """A server's."""
 
+    they_are_waiting_for_100_continue = False
+    """What Hypercorn asks, to tell them before anybody has looked at the request: `waits` is for who reads its body."""
+
     def __init__(self, limit: int) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size=limit)
+        self.waits = False
+        """The client sends no body before it is told to."""
         self._receive_buffer = StrictBuffer(limit)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.waits = self.client_is_waiting_for_100_continue
+        elif isinstance(event, h11.Data | h11.EndOfMessage):
+            self.waits = False
+        return event
 
     def _get_io_object(self, *given: Any) -> Any:
         made = super()._get_io_object(*given)

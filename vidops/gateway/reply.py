@@ -59,6 +59,8 @@ class Reply:
 
     def _start(self, message: Message) -> Awaitable[None] | None:
         self.started = True
+        if self._body is not None:
+            self._body.answered = True
         self.status = int(message["status"])
         headers = list(message.get("headers", ()))
         names = {name.lower(): value for name, value in headers}
@@ -73,7 +75,9 @@ class Reply:
         if self.direct is not None and self.direct.claimed:
             self.direct.open(message)
             return None
-        if self.closing and self._http1:
+        body = self._body
+        # Who is still sending is told at once that nothing else is taken after it.
+        if self._http1 and (self.closing or (body is not None and body.under_way)):
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
         return self._send(message)
 

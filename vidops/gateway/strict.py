@@ -51,7 +51,7 @@ class StrictH11(H11Protocol):
         self.direct: TransportStream | None = None
         """By which the application may answer the request that is being served."""
         self._trailers: list[tuple[bytes, bytes]] = []
-        self.connection = StrictConnection(self.config.h11_max_incomplete_size)
+        self._incoming = self.connection = StrictConnection(self.config.h11_max_incomplete_size)
 
     @property
     def head_pending(self) -> bool:
@@ -62,6 +62,23 @@ class StrictH11(H11Protocol):
             and connection.their_state is h11.IDLE
             and bool(connection.trailing_data[0])
         )
+
+    # -- body.Incoming -----------------------------------------------------------------------------------------
+
+    @property
+    def complete(self) -> bool:
+        return self._incoming.their_state is not h11.SEND_BODY
+
+    @property
+    def waits(self) -> bool:
+        return self._incoming.waits
+
+    async def go_on(self) -> None:
+        self._incoming.waits = False
+        if self._incoming.our_state is h11.SEND_RESPONSE:
+            await self._send_h11_event(h11.InformationalResponse(headers=[], status_code=100))
+
+    # ----------------------------------------------------------------------------------------------------------
 
     def give_up(self) -> None:
         """The client has gone: a request that waits for its turn is not answered any more."""

@@ -48,6 +48,7 @@ class Exchange:
     __slots__ = (
         "_bodiless", "_carrier", "_chunked", "_chunks", "_ended", "_keep", "_leaving", "_left", "_news", "_told",
         "_trailing", "complete", "direct", "done", "gone", "head", "remaining", "size", "started", "task", "unchunk",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, head: Head) -> None:
@@ -61,6 +62,8 @@ class Exchange:
         self.done = False
         self.remaining = head.length or 0
         self.unchunk = Chunks() if head.length is None else None
+        self.waits = head.expects and not self.complete
+        """The client sends no body before it is told to."""
         self._carrier = carrier
         self._chunks: deque[bytes] = deque()
         self._told = False
@@ -77,6 +80,7 @@ class Exchange:
 
     def feed(self, data: bytes) -> bytes:
         """Take what belongs to the body; returns what does not. Raises `Refused`."""
+        self.waits = False
         rest = b""
         if self.unchunk is not None:
             data = self.unchunk.feed(data)
@@ -110,6 +114,12 @@ class Exchange:
                 self._news = asyncio.Event()
             self._news.clear()
             await self._news.wait()
+
+    async def go_on(self) -> None:
+        """For `body.Incoming`, which this is."""
+        self.waits = False
+        if not self.started:
+            self._carrier.put(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end(self) -> None:
         """Nothing more comes: `receive` says so once it has given what is there."""

@@ -17,6 +17,7 @@ from hypercorn.utils import parse_socket_addr
 
 from vidops.asgi import DIRECT
 from vidops.gateway import lines
+from vidops.gateway.body import INCOMING
 from vidops.gateway.config import KEEP_ALIVE, LAST_WORDS, MAX_HEAD
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.guard import Refused
@@ -271,8 +272,6 @@ class FrontConnection(asyncio.Protocol):
         exchange.task = self._loop.create_task(work)
         exchange.task.add_done_callback(partial(self._over, exchange))
         if not exchange.complete:
-            if head.expects and not self._buffer:
-                self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
             rest, self._buffer = bytes(self._buffer), b""
             if rest:
                 self._feed(exchange, rest)
@@ -292,6 +291,7 @@ class FrontConnection(asyncio.Protocol):
         else:
             scope[ALT_SVC] = self._ways()
         scope[ABORT] = self.abort
+        scope[INCOMING] = exchange
         return scope
 
     def _ways(self) -> bytes | None:
@@ -311,7 +311,7 @@ class FrontConnection(asyncio.Protocol):
             if not self._running:
                 self._server.closed(self)
         elif not exchange.done and not self._deaf:
-            if not exchange.started and not self._transport.is_closing():
+            if not exchange.started and not exchange.gone and not self._transport.is_closing():
                 self.put(b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             # What has begun cannot be mended: the end of the connection tells.
             self._close()
