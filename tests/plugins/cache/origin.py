@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
-from vidops.api import TENANT, USER, Message, Receive, Scope, Send, Tenant, User
+from vidops.api import NOTES, TENANT, USER, ASGIApp, Message, Receive, Scope, Send, Tenant, User
 from vidops_plugins.middleware.cache import Cache
 from vidops_plugins.middleware.cache.exchange import Exchange
 from vidops_plugins.middleware.cache.store import Store
@@ -48,11 +48,16 @@ class World:
     log: list[Mapping[str, object]] = field(default_factory=list)
     now: float = 1_800_000_000.0
     gate: asyncio.Event | None = None
+    behind: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
+    """Links of the chain between the cache and the application."""
 
     def __post_init__(self) -> None:
         options = Cache.model_validate(self.options)
         self.store = Store(options.max_size)
-        self.exchange = Exchange(self._app, self.store, options, self.log.append)
+        app: ASGIApp = self._app
+        for wrap in reversed(self.behind):
+            app = wrap(app)
+        self.exchange = Exchange(app, self.store, options, self.log.append)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {n.decode(): v.decode() for n, v in scope["headers"]}
@@ -77,7 +82,7 @@ class World:
         scope: dict[str, Any] = {
             "type": "http", "method": method, "scheme": "http", "path": unquote(path), "raw_path": path.encode(),
             "query_string": query.encode(), "headers": [(n.encode(), v.encode()) for n, v in fields.items()],
-            "extensions": {},
+            "extensions": {}, NOTES: {},
         }  # fmt: skip
         if user:
             scope[USER] = User(user)

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from vidops.api import USER, Message, Receive, Scope, header, noted, tenant_of
+from vidops.api import TENANT, USER, Message, Receive, Scope, header, noted
 from vidops_plugins.middleware.cache.disk import Key
+from vidops_plugins.middleware.cache.fields import Fields
 
 if TYPE_CHECKING:
     from vidops_plugins.middleware.cache import Cache
 
 
-def key_of(scope: Scope) -> Key:
-    """What an answer belongs to: the tenant, the host that was asked, the path and the query."""
-    tenant = tenant_of(scope)
-    host = (header(scope, b"host") or b"").decode("latin-1").lower()
-    # As it was written: what is decoded alike need not be one thing to an upstream.
-    path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
-    return (tenant.name if tenant is not None else "", host, path, query)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came to the cache: links behind it may add to the scope.
+
+    `key`: what an answer belongs to; the tenant, the host that was asked, the path and the query. `user`: who asks, as
+    far as that was found out before.
+    """
+
+    key: Key
+    url: str
+    user: Any
+    fields: Fields
+
+    @classmethod
+    def of(cls, scope: Scope) -> Asked:
+        host = (header(scope, b"host") or b"").decode("latin-1").lower()
+        # As it was written: what is decoded alike need not be one thing to an upstream.
+        path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
+        url = f"{scope['scheme']}://{host}{path}" + (f"?{query}" if query else "")
+        return cls((_tenant(scope), host, path, query), url, noted(scope, USER), scope["headers"])
+
+    @property
+    def personal(self) -> bool:
+        """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
+        return self.user is not None or any(name in (b"authorization", b"cookie") for name, _ in self.fields)
+
+    def still(self, scope: Scope) -> bool:
+        """Whether what came after the cache has found out nothing more of who asks: an answer that depends on what the
+        key does not have is nobody else's, whatever it says of itself."""
+        return noted(scope, USER) == self.user and _tenant(scope) == self.key[0]
 
 
-def url_of(scope: Scope) -> str:
-    _, host, path, query = key_of(scope)
-    return f"{scope['scheme']}://{host}{path}" + (f"?{query}" if query else "")
-
-
-def authorized(scope: Scope) -> bool:
-    """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
-    fields = ("authorization", "cookie")
-    return noted(scope, USER) is not None or any(header(scope, name.encode()) is not None for name in fields)
+def _tenant(scope: Scope) -> str:
+    tenant = noted(scope, TENANT)
+    return "" if tenant is None else str(tenant.name)
 
 
 def targeted_by(options: Cache) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from vidops.api import NOTES, ASGIApp, Message, Receive, Scope, Send, respond_problem
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import answerable, respond
-from vidops_plugins.middleware.cache.asked import key_of, no_body, targeted_by, url_of
+from vidops_plugins.middleware.cache.asked import Asked, no_body, targeted_by
 from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.fields import directives
 from vidops_plugins.middleware.cache.passing import CONDITIONS, Passing
@@ -48,13 +48,14 @@ class Exchange:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, fields = scope["method"], scope["headers"]
+        asked = Asked.of(scope)
         if method not in rules.SAFE:
-            await self._app(scope, receive, self._invalidating(scope, send))
+            await self._app(scope, receive, self._invalidating(asked, send))
             return
         if method not in ("GET", "HEAD") or any(name in OTHER_CONDITIONS for name, _ in fields):
             await self._app(scope, receive, send)
             return
-        key, url = key_of(scope), url_of(scope)
+        key, url = asked.key, asked.url
         await self._store.recall(key)
         choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
         ranged = any(name == b"range" for name, _ in fields)
@@ -73,7 +74,7 @@ class Exchange:
         elif method == "HEAD":
             await self._app(scope, receive, send)
         else:
-            await self._ask(scope, receive, send, key, choice)
+            await self._ask(asked, scope, receive, send, choice)
 
     async def _waited(self, key: Key) -> bool:
         """Wait for the same that is on its way; whether there was any."""
@@ -87,14 +88,15 @@ class Exchange:
             return False
         return True
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send, key: Key, choice: rules.Choice) -> None:
+    async def _ask(self, asked: Asked, scope: Scope, receive: Receive, send: Send, choice: rules.Choice) -> None:
         """Ask what comes after, keep what may be kept, and answer. Others wait until it is known that it is kept."""
+        key = asked.key
         if key in self._under_way:
-            await Passing(self._store, self._options, scope, send, choice).run(self._app, receive)
+            await Passing(self._store, self._options, asked, scope, send, choice=choice).run(self._app, receive)
             return
         event = self._under_way[key] = asyncio.Event()
         try:
-            passing = Passing(self._store, self._options, scope, send, choice, decided=event.set)
+            passing = Passing(self._store, self._options, asked, scope, send, choice=choice, decided=event.set)
             await passing.run(self._app, receive)
         finally:
             del self._under_way[key]
@@ -114,7 +116,7 @@ class Exchange:
             inner = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n not in left], "method": "GET"}
             # What is the client's connection's own is not this one's.
             inner["extensions"], inner[NOTES] = {}, {}
-            asking = self._ask(inner, no_body(), nobody, key, rules.Choice(check=stored))
+            asking = self._ask(Asked.of(inner), inner, no_body(), nobody, rules.Choice(check=stored))
             try:
                 async with asyncio.timeout(REFRESH_TIMEOUT):
                     await asking
@@ -125,14 +127,13 @@ class Exchange:
 
         self._refreshing[key] = asyncio.create_task(refresh(), name="refresh an answer")
 
-    def _invalidating(self, scope: Scope, send: Send) -> Send:
+    def _invalidating(self, asked: Asked, send: Send) -> Send:
         """What was changed is not stored any more (RFC 9111, 4.4)."""
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and 200 <= message["status"] < 400:
-                own = key_of(scope)
+                own, base = asked.key, asked.url
                 self._store.drop(own)
-                base = url_of(scope)
                 for name, value in message.get("headers", ()):
                     if name.lower() in (b"location", b"content-location"):
                         other = urlsplit(urljoin(base, value.decode("latin-1")))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vidops.api import ASGIApp, Message, Receive, Scope, Send
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import NAME, respond
-from vidops_plugins.middleware.cache.asked import authorized, key_of, no_body, targeted_by, url_of
+from vidops_plugins.middleware.cache.asked import Asked, no_body, targeted_by
 from vidops_plugins.middleware.cache.fields import Fields, varied
 from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
@@ -29,10 +29,11 @@ class Passing:
         self,
         store: Store,
         options: Cache,
+        asked: Asked,
         scope: Scope,
         send: Send,
-        choice: rules.Choice,
         *,
+        choice: rules.Choice,
         decided: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -42,8 +43,9 @@ class Passing:
         self._send = send
         self._choice = choice
         self._decided = decided
-        self._key = key_of(scope)
-        self._request: Fields = scope["headers"]
+        self._asked = asked
+        self._key = asked.key
+        self._request: Fields = asked.fields
         self._kept: tuple[Fields, float] | None = None
         self._status = 0
         self._body: list[bytes] | None = None
@@ -85,7 +87,7 @@ class Passing:
         stored = self._choice.check
         now = time.time()
         if stored is not None and status == 304:
-            made = rules.freshened(stored, url_of(self._scope), fields)
+            made = rules.freshened(stored, self._asked.url, fields)
             if made is not None:
                 found = self._storable(stored.status, made)
                 fresh = self._stored(stored.status, made, stored.body, found[1] if found else 0.0, now)
@@ -115,9 +117,11 @@ class Passing:
         await self._send({**message, "headers": headers})
 
     def _storable(self, status: int, fields: Fields) -> tuple[Fields, float] | None:
+        if not self._asked.still(self._scope):
+            return None
         return rules.storable(
-            self._request, url_of(self._scope), status, fields,
-            authorized=authorized(self._scope), ttl=self._options.ttl, targeted=self._targeted,
+            self._request, self._asked.url, status, fields,
+            authorized=self._asked.personal, ttl=self._options.ttl, targeted=self._targeted,
         )  # fmt: skip
 
     def _collect(self, message: Message) -> None:
