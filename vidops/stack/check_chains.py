@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ def check_chains(subject: Subject) -> None:
         subject.problem(("middleware", circle[0]), f"the chain contains itself: {way}", hint)
     if not found:
         _check_lengths(subject, chains)
+        _check_order(subject, chains)
 
 
 def _written(root: Node) -> Iterator[tuple[DocPath, Node]]:
@@ -72,7 +73,15 @@ def _check_lengths(subject: Subject, chains: dict[str, Sequence[Any]]) -> None:
 
 
 def _length(chain: Sequence[Any], chains: dict[str, Sequence[Any]], known: dict[str, int]) -> int:
-    """Links once spelled out, without recursion: a chain of 10,000 chains is no reason to fail."""
+    """Links once spelled out."""
+    for name in _inside_out(chain, chains, known):
+        known[name] = sum(known[link] if _is_chain(link, chains) else 1 for link in chains[name])
+    return sum(known[link] if _is_chain(link, chains) else 1 for link in chain)
+
+
+def _inside_out(chain: Sequence[Any], chains: dict[str, Sequence[Any]], known: Collection[str]) -> Iterator[str]:
+    """The named chains in a chain that are not `known`, each after those in it; each is to be known when the next is
+    asked for. Without recursion: a chain of 10,000 chains is no reason to fail."""
     waiting = [link for link in chain if _is_chain(link, chains)]
     while waiting:
         name = waiting[-1]
@@ -84,8 +93,48 @@ def _length(chain: Sequence[Any], chains: dict[str, Sequence[Any]], known: dict[
             waiting.extend(unknown)
             continue
         waiting.pop()
-        known[name] = sum(known[link] if _is_chain(link, chains) else 1 for link in chains[name])
-    return sum(known[link] if _is_chain(link, chains) else 1 for link in chain)
+        yield name
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The first types of a chain that keep answers and that identify; the place of the first link that identifies
+    behind one that keeps, with both."""
+
+    keeps: str = ""
+    identifies: str = ""
+    mistake: tuple[int, str, str] | None = None
+
+
+def _check_order(subject: Subject, chains: dict[str, Sequence[Any]]) -> None:
+    """What gives answers to others stands behind what finds out who asks, which would else not be asked."""
+    known: dict[str, _Order] = {}
+    in_front: dict[str, str] = {}
+    for path, chain in _all(subject.stack):
+        for name in _inside_out(chain, chains, known):
+            known[name] = _order(subject, chains[name], known, "")
+        # A gateway's own chain is in front of each of its routes.
+        order = _order(subject, chain, known, in_front.get(str(path[1]), "") if len(path) > 3 else "")
+        if path[0] == "gateways" and len(path) == 3:
+            in_front[str(path[1])] = order.keeps
+        if order.mistake is not None:
+            place, keeps, identifies = order.mistake
+            what = f"`{keeps}` comes before `{identifies}`, and gives what it keeps to whoever asks"
+            subject.problem((*path, place), what, f"put {keeps} behind {identifies}")
+
+
+def _order(subject: Subject, chain: Sequence[Any], known: dict[str, _Order], keeps: str) -> _Order:
+    identifies, mistake = "", None
+    for place, link in enumerate(chain):
+        order = known.get(link) if isinstance(link, str) else None
+        if order is None:
+            name = link if isinstance(link, str) else link.type
+            kind = subject.catalogue.middleware.get(name)
+            order = _Order(name if kind and kind.keeps else "", name if kind and kind.identifies else "")
+        if keeps and order.identifies and mistake is None:
+            mistake = (place, keeps, order.identifies)
+        keeps, identifies = keeps or order.keeps, identifies or order.identifies
+    return _Order(keeps, identifies, mistake)
 
 
 def _is_chain(link: Any, chains: dict[str, Sequence[Any]]) -> bool:

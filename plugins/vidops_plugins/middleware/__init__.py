@@ -67,10 +67,13 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             trusted_proxies.TrustedProxies,
             trusted_proxies.build,
             summary="Who really asks, by the word of listed proxies.",
+            identifies=True,
         ),
         MiddlewareType("headers", headers.Headers, headers.build, summary="Header fields set and taken away."),
         MiddlewareType("rewrite", rewrite.Rewrite, rewrite.build, summary="Another path for what comes after."),
-        MiddlewareType("cache", cache.Cache, cache.build, summary="Answers that may be used again are (RFC 9111)."),
+        MiddlewareType(
+            "cache", cache.Cache, cache.build, summary="Answers that may be used again are (RFC 9111).", keeps=True
+        ),
         MiddlewareType("compress", compress.Compress, compress.build, summary="Smaller texts: zstd, br, gzip."),
         MiddlewareType(
             "cors", cors.Cors, cors.build, summary="Lets pages of listed origins ask.", methods=("OPTIONS",)
@@ -83,19 +86,30 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             websocket_origin.build,
             summary="Refuses WebSockets of other sites' pages.",
         ),
-        MiddlewareType("api_key", api_key.ApiKey, api_key.build, summary="Lets through who knows a key."),
         MiddlewareType(
-            "authorize", authorize.Authorize, authorize.build, summary="Allows what its rules allow, nothing else."
+            "api_key", api_key.ApiKey, api_key.build, summary="Lets through who knows a key.", identifies=True
         ),
         MiddlewareType(
-            "tenant", tenant.TenantChoice, tenant.build, summary="Finds the tenant, and shows no other's cameras."
+            "authorize",
+            authorize.Authorize,
+            authorize.build,
+            summary="Allows what its rules allow, nothing else.",
+            identifies=True,
         ),
-        MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password."),
+        MiddlewareType(
+            "tenant",
+            tenant.TenantChoice,
+            tenant.build,
+            summary="Finds the tenant, and shows no other's cameras.",
+            identifies=True,
+        ),
+        MiddlewareType("basic", basic.Basic, basic.build, summary="Asks for name and password.", identifies=True),
         MiddlewareType(
             "client_certificate",
             client_certificate.ClientCertificate,
             client_certificate.build,
             summary="Lets through who has shown a certificate.",
+            identifies=True,
         ),
         MiddlewareType(
             "oidc",
@@ -103,8 +117,11 @@ def vidops_middleware() -> Sequence[MiddlewareType]:
             oidc.build,
             summary="Has browsers log in at an OpenID provider.",
             alone=oidc.alone,
+            identifies=True,
         ),
-        MiddlewareType("jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token."),
+        MiddlewareType(
+            "jwt", jwt.Jwt, jwt.build, summary="Lets through who has a valid JSON Web Token.", identifies=True
+        ),
         MiddlewareType(
             "rate_limit",
             rate_limit.RateLimit,
