@@ -74,13 +74,20 @@ class World:
         await send({"type": "http.response.body", "body": body[half:] if asked.method != "HEAD" else b""})
 
     async def get(
-        self, path: str = "/", *, method: str = "GET", user: str = "", tenant: str = "", **headers: str
+        self,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        user: str = "",
+        tenant: str = "",
+        scheme: str = "http",
+        **headers: str,
     ) -> Answer:
         """Ask through the cache; `_` in a field's name is a hyphen."""
         path, _, query = path.partition("?")
         fields = {"host": "x", **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope: dict[str, Any] = {
-            "type": "http", "method": method, "scheme": "http", "path": unquote(path), "raw_path": path.encode(),
+            "type": "http", "method": method, "scheme": scheme, "path": unquote(path), "raw_path": path.encode(),
             "query_string": query.encode(), "headers": [(n.encode(), v.encode()) for n, v in fields.items()],
             "extensions": {}, NOTES: {},
         }  # fmt: skip

@@ -263,6 +263,20 @@ async def test_tenants_have_caches_of_their_own(make: Make) -> None:
     assert (await world.get("/", tenant="acme", host="other")).body == b"answer 3"
 
 
+async def test_what_is_told_to_who_comes_without_tls_is_for_them_alone(make: Make) -> None:
+    world = make(FRESH)
+    for scheme, body in (("http", b"answer 1"), ("https", b"answer 2")):
+        for hit in (False, True):
+            answer = await world.get("/", scheme=scheme)
+            assert (answer.body, answer.hit) == (body, hit)
+    # What was changed is of one of them, and so is what it says that it changed besides.
+    world.says = lambda _: (200, {"location": "http://x/a", **FRESH}, b"new")
+    await world.get("/a")
+    await world.get("/", method="POST", scheme="https")
+    assert [(await world.get("/", scheme=scheme)).hit for scheme in ("http", "https")] == [True, False]
+    assert (await world.get("/a")).hit
+
+
 async def test_memory_is_bounded(make: Make) -> None:
     world = make(max_size="100kB", max_object="10kB")
     world.says = lambda _: (200, FRESH, b"x" * 9000)
@@ -279,7 +293,7 @@ async def test_memory_is_bounded(make: Make) -> None:
     world.says = lambda _: (200, {**FRESH, "vary": "user-agent"}, b"x")
     for number in range(200):
         await world.get("/vary", user_agent=str(number))
-    assert len(world.store.of(("", "x", "/vary", ""))) <= 20
+    assert len(world.store.of(("", "http", "x", "/vary", ""))) <= 20
 
 
 async def test_a_no_content_has_no_length(make: Make) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Asked:
     """A request as it came to the cache: links behind it may add to the scope.
 
-    `key`: what an answer belongs to; the tenant, the host that was asked, the path and the query. `user`: who asks, as
-    far as that was found out before.
+    `key`: what an answer belongs to; the tenant, and the URL's scheme, host, path and query. `user`: who asks, as far
+    as that was found out before.
     """
 
     key: Key
@@ -32,8 +32,9 @@ class Asked:
         host = (header(scope, b"host") or b"").decode("latin-1").lower()
         # As it was written: what is decoded alike need not be one thing to an upstream.
         path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
-        url = f"{scope['scheme']}://{host}{path}" + (f"?{query}" if query else "")
-        return cls((_tenant(scope), host, path, query), url, noted(scope, USER), scope["headers"])
+        scheme = str(scope["scheme"])
+        url = f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
+        return cls((_tenant(scope), scheme, host, path, query), url, noted(scope, USER), scope["headers"])
 
     @property
     def personal(self) -> bool:

@@ -22,7 +22,8 @@ from vidops_plugins.middleware.cache.rules import Stored
 
 T = TypeVar("T")
 Key = tuple[str, ...]
-VERSION = 1
+VERSION = 2
+"""Of the file: what keys are made of and what counts as an answer's size, too."""
 MOST_WAITING = 64
 """Writes that wait for the disk; what comes on top is not written, only what was there before is dropped."""
 MOST_DROPS = 10_000

@@ -137,7 +137,7 @@ class Exchange:
                 for name, value in message.get("headers", ()):
                     if name.lower() in (b"location", b"content-location"):
                         other = urlsplit(urljoin(base, value.decode("latin-1")))
-                        if other.netloc == urlsplit(base).netloc:
+                        if (other.scheme, other.netloc) == own[1:3]:
                             self._store.drop((*own[:-2], other.path, other.query))
             await send(message)
 
