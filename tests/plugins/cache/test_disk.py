@@ -109,7 +109,7 @@ async def test_tenants_have_their_own_there_too(make: Make, disks: Disks) -> Non
 
 
 async def test_it_is_bounded_and_the_oldest_goes_first(disks: Disks) -> None:
-    size = answer(bytes(10_000)).size
+    size = answer(bytes(10_000)).size + 50
     disk = await disks.open(limit=8 * size + 1)
     for n in range(50):
         disk.put(("", "x", f"/{n}", ""), [answer(bytes(10_000))])
@@ -118,6 +118,18 @@ async def test_it_is_bounded_and_the_oldest_goes_first(disks: Disks) -> None:
     await disk.close()
     smaller = await disks.open(limit=2 * size)
     assert len([n for n in range(50) if await smaller.of(("", "x", f"/{n}", ""))]) == 2
+
+
+async def test_what_clients_write_counts_there_too(disks: Disks) -> None:
+    disk = await disks.open(limit=100_000)
+    for n in range(100):
+        long = Stored(200, [], b"", {"x-lang": "a" * 5000}, 1_800_000_000.0, 0.0, 60.0)
+        disk.put(("", "http", "x", f"/{n}", "q" * 2000), [long])
+    await disk.of(KEY)
+    with sqlite3.connect(disks.path) as database:
+        (written,) = database.execute("SELECT SUM(2 * LENGTH(key) + LENGTH(about)) FROM answers").fetchone()
+    database.close()
+    assert 50_000 < written < 100_000
 
 
 async def test_a_disk_that_is_behind_is_not_waited_for(disks: Disks) -> None:

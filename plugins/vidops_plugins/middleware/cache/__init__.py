@@ -23,11 +23,12 @@ class Cache(Options):
     ttl: PositiveDuration | None = None
     """How long an answer that says nothing of its freshness is fresh. What says `no-store` or `private` never is."""
     max_size: Size = "64MiB"  # type: ignore[assignment]
-    """Of all that is kept in memory; the least recently used goes first."""
+    """Of all that is kept in memory, URLs included; the least recently used goes first. What is asked for by a URL of
+    more than 2 KiB passes through."""
     disk: Size | None = None
     """Of all that is kept in a file of the state directory, too: it is there after a restart. Without it, none."""
     max_object: Size = "1MiB"  # type: ignore[assignment]
-    """Of one answer; larger ones pass through."""
+    """Of one answer's body; larger ones, and those that `max_size` has no room for, pass through."""
     collapse: PositiveDuration = "5s"  # type: ignore[assignment]
     """How long requests for the same wait for the first one's answer before they ask themselves."""
     targeted: Annotated[list[FieldName], Field(max_length=8)] = Field(default_factory=list)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from vidops_plugins.middleware.cache import Cache
 
 
+LONGEST = 2048
+"""Characters of a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request as it came to the cache: links behind it may add to the scope.
@@ -40,6 +44,14 @@ class Asked:
     def personal(self) -> bool:
         """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
         return self.user is not None or any(name in (b"authorization", b"cookie") for name, _ in self.fields)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is the upstream's alone: nothing is kept of its answer, and nothing that is kept answers it.
+
+        A URL as long as that has been written for one person or one moment.
+        """
+        return sum(map(len, self.key)) > LONGEST
 
     def still(self, scope: Scope) -> bool:
         """Whether what came after the cache has found out nothing more of who asks: an answer that depends on what the

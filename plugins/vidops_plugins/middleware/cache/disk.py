@@ -176,7 +176,9 @@ class Disk:
         if database is None:
             return
         name, now = json.dumps(key), time.time()
-        rows = [(name, json.dumps(_about(stored)), stored.body, stored.size, now) for stored in variants]
+        # The key is in the index, too.
+        more = 2 * len(name)
+        rows = [(name, json.dumps(_about(stored)), stored.body, stored.size + more, now) for stored in variants]
         with contextlib.closing(database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:

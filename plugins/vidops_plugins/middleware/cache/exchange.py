@@ -52,7 +52,7 @@ class Exchange:
         if method not in rules.SAFE:
             await self._app(scope, receive, self._invalidating(asked, send))
             return
-        if method not in ("GET", "HEAD") or any(name in OTHER_CONDITIONS for name, _ in fields):
+        if method not in ("GET", "HEAD") or asked.passes or any(name in OTHER_CONDITIONS for name, _ in fields):
             await self._app(scope, receive, send)
             return
         key, url = asked.key, asked.url

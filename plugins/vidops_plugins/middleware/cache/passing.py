@@ -10,7 +10,7 @@ from vidops.api import ASGIApp, Message, Receive, Scope, Send
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import NAME, respond
 from vidops_plugins.middleware.cache.asked import Asked, no_body, targeted_by
-from vidops_plugins.middleware.cache.fields import Fields, varied
+from vidops_plugins.middleware.cache.fields import Fields, first, number, varied
 from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
 
@@ -50,6 +50,8 @@ class Passing:
         self._status = 0
         self._body: list[bytes] | None = None
         self._size = 0
+        self._most = 0
+        """Bytes that are kept."""
         self._begun = time.time()
         self._in_place = False
         """Something stored was sent in the place of the answer."""
@@ -106,6 +108,8 @@ class Passing:
         self._status = status
         if self._scope["method"] == "GET":
             self._kept = self._storable(status, fields)
+            if self._kept is not None and not self._fits(status, fields, self._kept):
+                self._kept = None
             self._body = [] if self._kept is not None else None
         if self._kept is None:
             self._decided()
@@ -124,12 +128,20 @@ class Passing:
             authorized=self._asked.personal, ttl=self._options.ttl, targeted=self._targeted,
         )  # fmt: skip
 
+    def _fits(self, status: int, fields: Fields, kept: tuple[Fields, float]) -> bool:
+        """Whether there may be room for it: larger ones than `max_object`, or than all that is kept, pass through."""
+        room = self._store.room(self._key, self._stored(status, kept[0], b"", kept[1], self._begun))
+        self._most = min(self._options.max_object, room)
+        return (number(first(fields, b"content-length")) or 0) <= self._most
+
     def _collect(self, message: Message) -> None:
         if self._body is None:
             return
         self._size += len(message.get("body", b""))
-        if self._size > self._options.max_object:
+        if self._size > self._most:
             self._body = None
+            if self._choice.check is not None:
+                self._store.drop(self._key)
             self._decided()
             return
         self._body.append(message.get("body", b""))

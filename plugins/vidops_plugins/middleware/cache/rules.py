@@ -65,7 +65,8 @@ class Stored:
 
     @property
     def size(self) -> int:
-        return 600 + len(self.body) + sum(len(n) + len(v) + 120 for n, v in self.fields)
+        fields = sum(len(n) + len(v) + 120 for n, v in self.fields)
+        return 600 + len(self.body) + fields + sum(len(n) + len(v) + 200 for n, v in self.varied.items())
 
     def fits(self, request: Fields) -> bool:
         """Whether the fields that its Vary names are the request's (4.1)."""

@@ -14,6 +14,11 @@ VARIANTS = 20
 """Responses of one URL; more is a Vary on something that everybody has differently."""
 
 
+def occupied(key: Key, variants: Sequence[Stored]) -> int:
+    """Bytes of memory, at least: what a client writes into a URL is in there as what an upstream answers is."""
+    return 600 + sum(map(len, key)) + sum(stored.size for stored in variants)
+
+
 @dataclass
 class Store:
     """By key: the variants of one URL. `limit` in bytes of memory."""
@@ -37,6 +42,10 @@ class Store:
         finally:
             self._recalled.discard(key)
 
+    def room(self, key: Key, head: Stored) -> int:
+        """Bytes that the body of an answer may have at the most; `head`: the rest of it."""
+        return self.limit - occupied(key, (head,))
+
     def of(self, key: Key) -> Sequence[Stored]:
         found = self._variants.get(key)
         if found is None:
@@ -46,8 +55,7 @@ class Store:
 
     def put(self, key: Key, stored: Stored, request: Fields) -> None:
         """In the place of what would answer the same request."""
-        before = self._variants.pop(key, [])
-        self.size -= sum(other.size for other in before)
+        before = self._forget(key)
         kept = [*[other for other in before if not other.fits(request)][1 - VARIANTS :], stored]
         self._recalled.discard(key)
         self._take(key, kept)
@@ -55,18 +63,28 @@ class Store:
             self.disk.put(key, tuple(kept))
 
     def _take(self, key: Key, variants: list[Stored]) -> None:
+        """Of variants that are too many for all of the memory the last ones: others need not go for the rest."""
+        while variants and occupied(key, variants) > self.limit:
+            del variants[0]
+        if not variants:
+            return
         self._variants[key] = variants
-        self.size += sum(stored.size for stored in variants)
-        while self.size > self.limit and self._variants:
-            _, gone = self._variants.popitem(last=False)
-            self.size -= sum(other.size for other in gone)
+        self.size += occupied(key, variants)
+        while self.size > self.limit:
+            self._forget(next(iter(self._variants)))
+
+    def _forget(self, key: Key) -> list[Stored]:
+        gone = self._variants.pop(key, [])
+        if gone:
+            self.size -= occupied(key, gone)
+        return gone
 
     def drop(self, key: Key) -> None:
         """All variants."""
         self._recalled.discard(key)
         if self.disk is not None:
             self.disk.drop(key)
-        self.size -= sum(stored.size for stored in self._variants.pop(key, []))
+        self._forget(key)
 
     def keys(self) -> Iterator[Key]:
         yield from tuple(self._variants)
