@@ -357,8 +357,9 @@ class MiddlewareType:
     """`type: <name>` in a chain. `build(options, context)` gives a function that wraps the next application.
 
     `alone(options)`: why a gateway that has it has one worker only, since it needs to see all requests; empty where it
-    does not. `methods`: those that it answers by itself, also where the route is for others. `identifies`: it finds out who asks, or what they may. `keeps`: it gives answers to others than those
-    that they were made for; a chain that has it before one that `identifies` is a mistake.
+    does not. `methods`: those that it answers by itself, also where the route is for others. `identifies`: it finds out
+    who asks, or what they may. `keeps`: it gives answers to others than those that they were made for; a chain that has
+    it before one that `identifies` is a mistake.
     """
 
     name: str

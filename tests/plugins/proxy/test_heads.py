@@ -46,6 +46,13 @@ def test_nobody_speaks_for_a_proxy(name: bytes) -> None:
     assert b"198.51.100.1" not in b"".join(v for values in sent((name, b"198.51.100.1")).values() for v in values)
 
 
+@pytest.mark.parametrize("name", [*sorted(heads.CLAIMS), b"x-forwarded-user", b"x-forwarded"])
+def test_what_proxies_say_besides_goes_on_from_those_believed(name: bytes) -> None:
+    assert name not in sent((name, b"1"))
+    assert sent((name, b"1"), by="10.0.0.2")[name] == [b"1"]
+    assert sent((name, b"1"), set_here=frozenset({name}))[name] == [b"1"]
+
+
 def test_who_asks_is_told() -> None:
     found = sent()
     assert found[b"x-forwarded-for"] == [b"192.0.2.7"]

@@ -36,6 +36,22 @@ FORWARDED = frozenset(
     )
 )
 """What only a proxy may say of a request: a client's word for it never goes on. The stack file's does."""
+CLAIMS = frozenset(
+    (
+        b"cf-connecting-ip",
+        b"client-ip",
+        b"fastly-client-ip",
+        b"proxy",
+        b"remote-addr",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-forwarded-for",
+        b"x-original-host",
+    )
+)
+"""What some proxies say besides, as by any other `X-Forwarded-*`: it goes on from those that are believed. `Proxy`
+is what CGI programs take for the address of theirs."""
 _OURS = FORWARDED | {b"host", b"via", b"expect", b"content-length"}
 """What is said anew, if at all."""
 VIA = b"1.1 vidops"
@@ -100,12 +116,14 @@ def request_fields(
     """
     kept: Fields = []
     ours: dict[bytes, list[bytes]] = {}
+    chain = list(chain)
+    believed = len(chain) > 1
     for field in fields:
         if field[0] in HOP_BY_HOP:
             continue  # what else a client's `Connection` names went before the chain, whose own fields it has no say in
         if field[0] in _OURS and not (field[0] in FORWARDED and field[0] in set_here):
             ours.setdefault(field[0], []).append(field[1])
-        else:
+        elif believed or field[0] in set_here or not (field[0] in CLAIMS or field[0].startswith(b"x-forwarded")):
             kept.append(field)
     asked = ours.get(b"host", [b""])[0]
     told = [
