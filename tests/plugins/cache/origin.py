@@ -36,6 +36,7 @@ class Asked:
     method: str
     path: str
     headers: Fields
+    body: bytes = b""
 
 
 @dataclass
@@ -61,7 +62,7 @@ class World:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {n.decode(): v.decode() for n, v in scope["headers"]}
-        asked = Asked(scope["method"], scope["path"], headers)
+        asked = Asked(scope["method"], scope["path"], headers, (await receive())["body"])
         self.asked.append(asked)
         if self.gate is not None:
             await self.gate.wait()
@@ -81,9 +82,10 @@ class World:
         user: str = "",
         tenant: str = "",
         scheme: str = "http",
+        content: bytes = b"",
         **headers: str,
     ) -> Answer:
-        """Ask through the cache; `_` in a field's name is a hyphen."""
+        """Ask through the cache; `_` in a field's name is a hyphen. `content` is not announced."""
         path, _, query = path.partition("?")
         fields = {"host": "x", **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope: dict[str, Any] = {
@@ -98,7 +100,7 @@ class World:
         messages: list[Message] = []
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": content, "more_body": False}
 
         async def send(message: Message) -> None:
             messages.append(message)

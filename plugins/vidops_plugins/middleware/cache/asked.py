@@ -49,9 +49,13 @@ class Asked:
     def passes(self) -> bool:
         """Whether it is the upstream's alone: nothing is kept of its answer, and nothing that is kept answers it.
 
-        A URL as long as that has been written for one person or one moment.
+        A URL as long as that has been written for one person or one moment. An answer to what has a body may depend on
+        it, whatever HTTP says of GET (RFC 9110, 9.3.1): it is nobody else's.
         """
-        return sum(map(len, self.key)) > LONGEST
+        return sum(map(len, self.key)) > LONGEST or any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+            for name, value in self.fields
+        )
 
     def still(self, scope: Scope) -> bool:
         """Whether what came after the cache has found out nothing more of who asks: an answer that depends on what the

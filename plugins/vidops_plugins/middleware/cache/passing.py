@@ -53,6 +53,8 @@ class Passing:
         self._most = 0
         """Bytes that are kept."""
         self._begun = time.time()
+        self._has_body = False
+        """The request has one that was not announced, and was read."""
         self._in_place = False
         """Something stored was sent in the place of the answer."""
         self._anew = False
@@ -65,13 +67,23 @@ class Passing:
         if stored is not None:
             scope = {**scope, "headers": [*fields, *rules.conditions(stored)], "method": "GET"}
         try:
-            await app(scope, receive, self._answer)
+            await app(scope, self._hearing(receive), self._answer)
         except Exception:
             if self._status or not await self._stale_instead():
                 raise
         if self._anew:
             self._anew, self._choice = False, rules.Choice()
             await app({**scope, "headers": fields}, no_body(), self._answer)
+
+    def _hearing(self, receive: Receive) -> Receive:
+        """Over HTTP/2 and 3 a body need not be announced."""
+
+        async def hear() -> Message:
+            message = await receive()
+            self._has_body = self._has_body or bool(message.get("body"))
+            return message
+
+        return hear
 
     async def _answer(self, message: Message) -> None:
         if self._in_place or self._anew:
@@ -121,7 +133,7 @@ class Passing:
         await self._send({**message, "headers": headers})
 
     def _storable(self, status: int, fields: Fields) -> tuple[Fields, float] | None:
-        if not self._asked.still(self._scope):
+        if self._has_body or not self._asked.still(self._scope):
             return None
         return rules.storable(
             self._request, self._asked.url, status, fields,
@@ -145,7 +157,7 @@ class Passing:
             self._decided()
             return
         self._body.append(message.get("body", b""))
-        if not message.get("more_body", False) and self._kept is not None:
+        if not message.get("more_body", False) and self._kept is not None and not self._has_body:
             fields, lifetime = self._kept
             stored = self._stored(self._status, fields, b"".join(self._body), lifetime, time.time())
             self._store.put(self._key, stored, self._request)
