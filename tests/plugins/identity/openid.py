@@ -28,6 +28,7 @@ class OpenId:
         self.twist: dict[str, Any] = {}
         self.broken: set[str] = set()
         self.asked: list[str] = []
+        self.refresh_bytes = 16
         self.signing = key("RSA")
         self._codes: dict[str, dict[str, str]] = {}
         self._refresh: dict[str, str] = {}
@@ -130,7 +131,7 @@ class OpenId:
         claims = {"iss": self.issuer, "aud": CLIENT, "sub": user, "iat": now, "exp": now + 300, **self.users[user]}
         claims |= {"nonce": nonce} if nonce else {}
         claims = {n: v for n, v in (claims | self.twist).items() if v is not None}
-        refresh = secrets.token_urlsafe(16)
+        refresh = secrets.token_urlsafe(self.refresh_bytes)
         self._refresh[refresh] = user
         token = sign(claims, "RS256", self.signing, kid="k1")
         return self._json(

@@ -99,15 +99,17 @@ class Login:
     async def _refresh(self, session: dict[str, Any]) -> dict[str, Any] | None:
         """The session as it goes on; None where it does not."""
         left = session["until"] - time.time()
+        check = time.time() + self._options.refresh
         try:
             grantee = await self._provider.refreshed(session["refresh"], session["sub"])
-            if grantee.claims:
-                return {**self._made(grantee, session["id"]), "until": time.time() + left}
-        except LoginFailedError:
+            now = self._made(grantee, session["id"]) if grantee.claims else {"refresh": grantee.refresh_token}
+            renewed = {**session, **now, "check": check, "until": time.time() + left}
+            self._cookie(renewed, left)  # which may say that it does not fit any more
+        except LoginFailedError as error:
+            self._provider.log({"level": "info", "event": "oidc_ended", "error": str(error)})
             self._sessions.end(session)
             return None
-        check = time.time() + self._options.refresh
-        return {**session, "refresh": grantee.refresh_token, "check": check}
+        return renewed
 
     def _made(self, grantee: Grantee, number: str) -> dict[str, Any]:
         """Raises `LoginFailedError` for somebody without a name."""
@@ -125,11 +127,21 @@ class Login:
     def _cookie(self, session: Mapping[str, Any], seconds: float) -> tuple[bytes, bytes]:
         """Raises `LoginFailedError` for one that no browser would keep."""
         value = self._seal.close("session", session, seconds)
-        if len(value) > MAX_COOKIE:
+        if len(value) > MAX_COOKIE and session["refresh"]:
+            self._told_of_no_refresh(len(value))
             value = self._seal.close("session", {**session, "refresh": ""}, seconds)
         if len(value) > MAX_COOKIE:
             raise LoginFailedError("the provider says more of you than a cookie holds: keep fewer claims or roles")
         return set_cookie(SESSION, value, seconds)
+
+    def _told_of_no_refresh(self, size: int) -> None:
+        if self._sessions.first("no refresh"):
+            error = (
+                f"a session with its refresh token takes {size} bytes of the {MAX_COOKIE} that a cookie holds, so that "
+                "the provider is not asked whether its user still is one until `lifetime` is over: keep fewer `claims` "
+                "or roles, have the provider give shorter refresh tokens, or shorten `lifetime`"
+            )
+            self._provider.log({"level": "warning", "event": "oidc_no_refresh", "error": error})
 
     def _with_cookie(self, send: Send, session: Mapping[str, Any]) -> Send:
         cookie = self._cookie(session, session["until"] - time.time())

@@ -226,4 +226,4 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) and len(value) <= 2000 else ""
+    return value if isinstance(value, str) else ""
