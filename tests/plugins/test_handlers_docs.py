@@ -21,6 +21,25 @@ async def test_it_is_of_the_routes_in_force(world: World) -> None:
     assert paths["/v1/devices/{name}/controls"].keys() == {"get"}
 
 
+async def test_no_tenant_sees_the_routes_of_others(world: World) -> None:
+    directory = {"type": "static", "base_dir": "/tmp", "options": {"tenants": {"acme": {"members": ["ann"]}}}}
+    tenant = {"type": "tenant", "options": {"from": [{"header": "X-Tenant"}], "members_only": False}}
+    routes = [route("/docs/**", "docs", chain=[tenant]), route("/globex/readyz", "health")]
+    await world.start([{**it, "tenants": {"directory": directory}} for it in routes])
+    for path in ("/docs", "/docs/openapi.json"):
+        answer = await get(world.port, path, headers="X-Tenant: acme\r\n")
+        assert (answer.status, answer.json()["reason"]) == (403, "NotAllowed")
+        assert b"globex" not in answer.body
+    assert (await get(world.port, "/docs/none", headers="X-Tenant: acme\r\n")).status == 404
+
+
+async def test_who_may_do_everything_sees_all_routes(world: World) -> None:
+    for allow, status in (({"anyone": True}, 200), ({"anyone": True, "devices": ["door"]}, 403)):
+        link = {"type": "authorize", "options": {"allow": [allow]}}
+        await world.start([route("/docs/**", "docs", chain=[link])])
+        assert (await get(world.port, "/docs/openapi.json")).status == status, allow
+
+
 async def test_a_type_that_describes_itself_badly_harms_nothing_else(stage: Stage) -> None:
     def badly(options: Any) -> Any:
         raise RuntimeError("no idea")

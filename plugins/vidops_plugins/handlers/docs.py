@@ -3,8 +3,8 @@
     GET /               the page
     GET /openapi.json   the document
 
-Both are made of the routes that are in force; a route whose handler describes nothing (an application behind `proxy`)
-is not in them.
+Both are for those who may see all of the host, and made of the routes that are in force; a route whose handler
+describes nothing (an application behind `proxy`) is not in them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ import hashlib
 import html
 from typing import Any
 
-from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, respond, respond_json, respond_problem
+from vidops.api import (
+    ASGIApp,
+    GatewayContext,
+    Options,
+    Receive,
+    Scope,
+    Send,
+    respond,
+    respond_json,
+    respond_problem,
+    restricted,
+)
 from vidops_plugins.handlers.openapi import assembled
 
 STYLE = """
@@ -31,7 +42,10 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form
 
 
 class Docs(Options):
-    """What the routes of this gateway answer: OpenAPI at `openapi.json`, and a page."""
+    """What the routes of this gateway answer: OpenAPI at `openapi.json`, and a page.
+
+    All of them, whoever's they are: behind `tenant`, and for who is restricted by `authorize`, it answers 403.
+    """
 
     title: str = "vidops"
     """What the document is called."""
@@ -42,6 +56,10 @@ def build(options: Docs, context: GatewayContext) -> ASGIApp:
         rest = scope["vidops.rest"] if scope["type"] == "http" else None
         if rest not in ("", "openapi.json"):
             await respond_problem(scope, send, 404, "there is / and openapi.json")
+            return
+        if restricted(scope):
+            # It names every route of the gateway, and tenants by them.
+            await respond_problem(scope, send, 403, "for those alone who may see all of this host", reason="NotAllowed")
             return
         document = assembled(options.title, context.version, context.routes())
         if rest:
