@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pydantic import Field, field_validator
 
 from vidops.api import ASGIApp, GatewayContext, Message, Options, PositiveDuration, Receive, Scope, Send
+from vidops_plugins.middleware.fields import FieldName
 
 
 class SecurityHeaders(Options):
@@ -21,7 +22,7 @@ class SecurityHeaders(Options):
     """Permissions-Policy; empty leaves it out."""
     hsts: PositiveDuration | None = None
     """How long a browser shall insist on HTTPS. Sent over HTTPS alone."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[FieldName, str] = Field(default_factory=dict)
     """More header fields, set where the handler does not."""
 
     @field_validator("frame_options", "referrer_policy", "permissions_policy")
@@ -32,9 +33,7 @@ class SecurityHeaders(Options):
     @field_validator("headers")
     @classmethod
     def _fields(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if not re.fullmatch(r"[!#$%&'*+.^`|~0-9A-Za-z-]+", name):
-                raise ValueError(f"{name!r} is not the name of a header field")
+        for text in value.values():
             _one_line(text)
         return value
 
@@ -52,7 +51,7 @@ def build(options: SecurityHeaders, context: GatewayContext) -> Callable[[ASGIAp
         "referrer-policy": options.referrer_policy,
         "permissions-policy": options.permissions_policy,
         "cross-origin-opener-policy": "same-origin",
-        **{name.lower(): value for name, value in options.headers.items()},
+        **options.headers,
     }
     always = [(name.encode(), value.encode()) for name, value in plain.items() if value]
     secure = [*always]
