@@ -77,13 +77,14 @@ def test_the_client_chooses(accepted: bytes, expected: str | None) -> None:
     assert (found[0] if found else None) == expected
 
 
-async def sent(*messages: Message, method: str = "GET") -> list[Message]:
+async def sent(*messages: Message, method: str = "GET", asked: bytes = b"") -> list[Message]:
     out: list[Message] = []
 
     async def send(message: Message) -> None:
         out.append(message)
 
-    answer = Answer({"method": method, "headers": [(b"accept-encoding", b"gzip")]}, send, Compress(min_size="10B"))
+    fields = [(b"accept-encoding", b"gzip"), (b"if-none-match", asked)]
+    answer = Answer({"method": method, "headers": fields}, send, Compress(min_size="10B"))
     for message in messages:
         await answer(message)
     return out
@@ -106,7 +107,8 @@ def start(status: int = 200, **fields: str) -> Message:
         start(content_type="text/event-stream"),
         start(content_encoding="br"),
         start(206, content_range="bytes 0-1/2"),
-        start(304),
+        start(304, content_type="image/jpeg"),
+        start(304, cache_control="no-transform"),
         start(204),
         start(cache_control="public, no-transform"),
         start(set_cookie="session=1"),
@@ -116,6 +118,30 @@ def start(status: int = 200, **fields: str) -> Message:
 async def test_what_is_left_alone(message: Message) -> None:
     body: Message = {"type": "http.response.body", "body": b"x" * 1000}
     assert await sent(message, body) == [message, body]
+
+
+async def test_nothing_is_said_of_the_bytes_that_were_there() -> None:
+    digests = {"content_digest": "sha-256=:AAAA:", "repr_digest": "sha-256=:AAAA:", "content_md5": "x"}
+    trailers: Message = {"type": "http.response.trailers", "headers": [(b"content-digest", b"x"), (b"x-kept", b"1")]}
+    for method in ("GET", "HEAD"):
+        out = await sent(start(**digests), {"type": "http.response.body", "body": b"x" * 1000}, trailers, method=method)
+        assert not dict(out[0]["headers"]).keys() & {n.replace("_", "-").encode() for n in digests}
+        assert method == "HEAD" or out[2]["headers"] == [(b"x-kept", b"1")]
+    body: Message = {"type": "http.response.body", "body": b"x" * 1000}
+    untouched = [start(content_encoding="br", **digests), body, trailers]
+    assert await sent(*untouched) == untouched
+
+
+@pytest.mark.parametrize(
+    ("asked", "tag"),
+    [(b'W/"1"', b'W/"1"'), (b'"0", W/"1"', b'W/"1"'), (b'"1"', b'"1"'), (b'W/"1", "1"', b'"1"'), (b"*", b'"1"')],
+)
+async def test_what_has_not_changed_is_told_as_it_was(asked: bytes, tag: bytes) -> None:
+    """By the tag that the client got, weak where it got other bytes."""
+    message = start(304, etag='"1"')
+    message["headers"] = [f for f in message["headers"] if f[0] == b"etag"]
+    out = await sent(message, {"type": "http.response.body", "body": b""}, asked=asked)
+    assert out[0]["headers"] == [(b"etag", tag), (b"vary", b"accept-encoding")]
 
 
 async def test_head_says_what_get_would() -> None:

@@ -34,6 +34,11 @@ _TEXTUAL = re.compile(
     rb"text/(?!event-stream)|application/(?:[a-z0-9.+-]*\+)?(?:json|xml)\b|application/(?:javascript|wasm|manifest\+json)"
     rb"|image/svg\+xml|application/vnd\.apple\.mpegurl"
 )
+_LEFT = frozenset((b"content-encoding", b"content-range", b"set-cookie"))
+_DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"repr-digest"))
+_OF_OTHER_BYTES = _DIGESTS | {b"content-length", b"accept-ranges"}
+"""What an answer says of the bytes that it had before."""
+MOST_TAGS = 100
 Coding = Literal["zstd", "br", "gzip"]
 
 
@@ -127,10 +132,14 @@ class Answer:
             message = self._start(message)
         elif message["type"] == "http.response.body" and self._packer is not None:
             message = await self._part(self._packer, message)
+        elif message["type"] == "http.response.trailers" and self._packer is not None:
+            message = {**message, "headers": [f for f in message.get("headers", ()) if f[0].lower() not in _DIGESTS]}
         await self._send(message)
 
     def _start(self, message: Message) -> Message:
         headers = [(n.lower(), v) for n, v in message.get("headers", ())]
+        if message["status"] == 304:
+            return {**message, "headers": self._unchanged(headers)}
         direct = direct_of(self._scope)
         if not compressible(int(message["status"]), headers, self._options.min_size) or (direct and direct.claimed):
             return message
@@ -140,10 +149,21 @@ class Answer:
             return {**message, "headers": headers}
         if self._scope["method"] != "HEAD":
             self._packer = PACKERS[accepted[0]]()
-        kept = [
-            (n, weak(v) if n == b"etag" else v) for n, v in headers if n not in (b"content-length", b"accept-ranges")
-        ]
+        kept = [(n, weak(v) if n == b"etag" else v) for n, v in headers if n not in _OF_OTHER_BYTES]
         return {**message, "headers": [*kept, (b"content-encoding", accepted[0].encode())]}
+
+    def _unchanged(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """As the 200 said of what the client has (RFC 9110, 15.4.5): which tag it asks by tells which one it got."""
+        found = dict(headers)
+        kind = found.get(b"content-type")
+        if found.keys() & _LEFT or b"no-transform" in found.get(b"cache-control", b"").lower():
+            return headers
+        if kind is not None and not _TEXTUAL.match(kind.lower()):
+            return headers
+        asked = [v for n, v in self._scope["headers"] if n == b"if-none-match"]
+        held = {tag.strip() for tag in b",".join(asked).split(b",")[:MOST_TAGS]}
+        kept = [(n, weak(v) if n == b"etag" and v not in held and weak(v) in held else v) for n, v in headers]
+        return [*kept, (b"vary", b"accept-encoding")]
 
     async def _part(self, packer: Packer, message: Message) -> Message:
         data: bytes = message.get("body", b"")
@@ -163,7 +183,7 @@ def compressible(status: int, headers: list[tuple[bytes, bytes]], least: int) ->
     found = dict(headers)
     length = found.get(b"content-length")
     return (
-        not found.keys() & {b"content-encoding", b"content-range", b"set-cookie"}
+        not found.keys() & _LEFT
         and _TEXTUAL.match(found.get(b"content-type", b"").lower()) is not None
         and b"no-transform" not in found.get(b"cache-control", b"").lower()
         and (length is None or (length.isdigit() and int(length[:20]) >= least))
