@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ONE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*", re.IGNORECASE)
+_ONE = re.compile(r"\s*bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,15 @@ def parse_range(value: str, size: int) -> Range | None:
         return None
     first, last = found.groups()
     if not first:
-        count = min(int(last), size)
+        count = min(_number(last), size)
         return Range(size - count, size - 1, count > 0)
-    start = int(first)
-    end = min(int(last), size - 1) if last else size - 1
-    if last and int(last) < start:
+    start = _number(first)
+    end = min(_number(last), size - 1) if last else size - 1
+    if last and _number(last) < start:
         return None  # not a range by its grammar, so it is ignored
     return Range(start, end, start < size)
+
+
+def _number(digits: str) -> int:
+    """As many digits as anybody likes: they are more than there is, and Python's own would refuse to read them."""
+    return int(digits) if len(digits) <= 20 else int(digits.lstrip("0")[:21] or "0")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from email.utils import formatdate, parsedate_to_datetime
 from stat import S_ISREG
 
-from vidops.api import Range, Scope, Send, header, parse_range, respond
+from vidops.api import Range, Scope, Send, header, parse_range, respond, respond_problem
 from vidops_plugins.handlers.portion import PROMPT, Portion
 
 FIRST = 64 * 1024
@@ -53,11 +53,15 @@ async def send_file(
 ) -> None:
     """The file as it is now, or the part of it that is asked for. `validators` false: it changes while it is read."""
     info = os.fstat(descriptor)
-    tag = f'"{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"'.encode()
+    tag = f'"{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"'.encode() if validators else b""
     modified = int(info.st_mtime)
+    date = formatdate(modified, usegmt=True).encode()
+    if not as_expected(scope, tag, modified):
+        await respond_problem(scope, send, 412, "the file is not what it is expected to be")
+        return
     fields = [
         (b"accept-ranges", b"bytes"),
-        (b"last-modified", formatdate(modified, usegmt=True).encode()),
+        (b"last-modified", date),
         (b"cache-control", cache_control.encode()),
         *headers,
     ]
@@ -67,9 +71,12 @@ async def send_file(
             await send({"type": "http.response.start", "status": 304, "headers": fields})
             await send({"type": "http.response.body", "body": b""})
             return
-    asked = (header(scope, b"range") or b"").decode("latin-1")
+    part = None
+    # Other methods know no ranges (RFC 9110, 14.2). What was changed within this second may be changed again within it.
     since = header(scope, b"if-range")
-    part = parse_range(asked, info.st_size) if since is None or (since == tag and validators) else None
+    same = since is None or (validators and (since == tag or (since == date and time.time() - modified >= 1)))
+    if same and scope["method"] == "GET":
+        part = parse_range((header(scope, b"range") or b"").decode("latin-1"), info.st_size)
     if part is not None and not part.satisfiable:
         await respond(scope, send, 416, headers=[(b"content-range", b"bytes */%d" % info.st_size)])
         return
@@ -81,19 +88,31 @@ async def send_file(
     await _send_bytes(scope, send, descriptor, whole)
 
 
+def as_expected(scope: Scope, tag: bytes, modified: int) -> bool:
+    """Whether the file is the one that a client means (RFC 9110, 13.1.1 and 13.1.4). `tag` empty: it has none."""
+    wanted = header(scope, b"if-match")
+    if wanted is not None:
+        return wanted.strip() == b"*" or (tag != b"" and tag in [t.strip() for t in wanted.split(b",")])
+    until = _moment(header(scope, b"if-unmodified-since"))
+    return until is None or modified <= until
+
+
 def not_modified(scope: Scope, tag: bytes, modified: int) -> bool:
     """Whether what the client has is what it would get (RFC 9110, 13.1.2 and 13.1.3)."""
     known = header(scope, b"if-none-match")
     if known is not None:
         tags = [t.strip().removeprefix(b"W/") for t in known.split(b",")]
         return known.strip() == b"*" or tag in tags
-    since = header(scope, b"if-modified-since")
-    if since is None:
-        return False
+    since = _moment(header(scope, b"if-modified-since"))
+    return since is not None and modified <= since
+
+
+def _moment(value: bytes | None) -> float | None:
+    """Of a date; None where it is none, which is not looked at."""
     try:
-        return modified <= parsedate_to_datetime(since.decode("latin-1")).timestamp()
+        return None if value is None else parsedate_to_datetime(value.decode("latin-1")).timestamp()
     except (ValueError, TypeError, OverflowError):
-        return False
+        return None
 
 
 async def _send_bytes(scope: Scope, send: Send, descriptor: int, part: Range) -> None:
