@@ -191,6 +191,20 @@ async def test_compressed_beforehand(world: World, site: Path, accept: str, enco
     assert body == b"let a = 1;" * 100
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "coding"),
+    [("data.json.gz", "application/gzip", None), ("site.tgz", "application/gzip", None),
+     ("x.tar.xz", "application/x-xz", None), ("page.html.br", "application/octet-stream", None),
+     ("pic.svgz", "image/svg+xml; charset=utf-8", "gzip")],
+)  # fmt: skip
+async def test_what_is_compressed_by_itself(world: World, site: Path, name: str, kind: str, coding: str | None) -> None:
+    (site / name).write_bytes(b"12345")
+    await serve(world, site)
+    answer = await get(world.port, f"/{name}")
+    assert (answer.headers["content-type"], answer.headers.get("content-encoding")) == (kind, coding)
+    assert answer.body == b"12345"
+
+
 async def test_an_older_compressed_sibling_is_of_another_file(world: World, site: Path) -> None:
     os.utime(site / "app" / "main-4f2a9c1b.js.gz", (1, 1))
     await serve(world, site)
@@ -241,6 +255,17 @@ async def test_an_application_finds_out_by_itself(
     if status == 200:
         assert answer.body == b"<p>home"
         assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_a_directory_without_a_page_is_an_applications_to_name(world: World, site: Path) -> None:
+    (site / "recordings").mkdir()
+    await serve(world, site, "spa")
+    for path in ("/recordings", "/recordings/", "/recordings/today"):
+        answer = await get(world.port, path, headers="Accept: text/html\r\n")
+        assert (answer.status, answer.body) == (200, b"<p>home"), path
+    assert (await get(world.port, "/app")).status == 308, "that one has a page"
+    assert (await get(world.port, "/app/")).body == b"<p>app"
+    assert (await get(world.port, "/recordings/x.js")).status == 404
 
 
 async def test_media_is_all_that_media_shows(world: World, tmp_path: Path) -> None:

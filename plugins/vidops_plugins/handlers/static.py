@@ -37,6 +37,7 @@ for _suffix, _kind in ((".js", "text/javascript"), (".mjs", "text/javascript"), 
                        (".webmanifest", "application/manifest+json"), (".m3u8", "application/vnd.apple.mpegurl"),
                        (".ts", "video/mp2t"), (".mkv", "video/x-matroska"), (".woff2", "font/woff2")):  # fmt: skip
     _TYPES.add_type(_kind, _suffix)
+ARCHIVES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 MEDIA = ("image/", "video/", "audio/", "application/vnd.apple.mpegurl")
 
 
@@ -111,8 +112,8 @@ def _build(options: Static, context: GatewayContext, *, fallback: str) -> ASGIAp
         path = str(scope["vidops.rest"])
         accepted = accepted_codings(scope, tuple(ENCODINGS)) if options.precompressed else ()
         found = await asyncio.to_thread(find, root, path, index=options.index, accepted=accepted)
-        if found is None and await asyncio.to_thread(os.path.isdir, os.path.join(root, path)) and options.index:
-            await _towards_directory(scope, send, root, path, options.index)
+        if found is None and await _is_directory(root, path, options.index):
+            await _towards_directory(scope, send)
             return
         if found is None and fallback and is_navigation(scope, path):
             found = await asyncio.to_thread(find, root, fallback, index="", accepted=accepted)
@@ -123,14 +124,15 @@ def _build(options: Static, context: GatewayContext, *, fallback: str) -> ASGIAp
         headers = [(b"x-content-type-options", b"nosniff")]
         if found.varies:
             headers.append((b"vary", b"accept-encoding"))
-        if found.encoding:
-            headers.append((b"content-encoding", found.encoding.encode()))
+        kind, coding = content_type(found.path)
+        if codings := ", ".join(filter(None, (coding, found.encoding))):
+            headers.append((b"content-encoding", codings.encode()))
         try:
             await send_file(
                 scope,
                 send,
                 found.descriptor,
-                content_type=content_type(found.path),
+                content_type=kind,
                 cache_control="public, max-age=31536000, immutable" if lasting else asking,
                 headers=headers,
             )
@@ -151,13 +153,15 @@ def build_media(options: Media, context: GatewayContext) -> ASGIApp:
         segments = path.split("/")
         if options.by_tenant:
             segments = [tenant.name, *segments] if tenant is not None else []
-        kind = content_type(path)
+        kind, coding = content_type(path)
         shown = segments and kind.startswith(MEDIA) and not any(s.startswith(".") for s in segments)
         descriptor = await asyncio.to_thread(open_below, root, segments) if shown else -1
         if descriptor < 0:
             await respond_problem(scope, send, 404, "there is no such file")
             return
         headers = [(b"x-content-type-options", b"nosniff")]
+        if coding:
+            headers.append((b"content-encoding", coding.encode()))
         try:
             await send_file(scope, send, descriptor, content_type=kind, cache_control=asking, headers=headers)
         finally:
@@ -217,21 +221,31 @@ def is_navigation(scope: Scope, path: str) -> bool:
     return "." not in path.rpartition("/")[2] and (b"text/html" in accepts or b"*/*" in accepts or not accepts)
 
 
-def content_type(path: str) -> str:
-    kind, _ = _TYPES.guess_type(path.rpartition("/")[2])
+def content_type(path: str) -> tuple[str, str]:
+    """The type of a file by its name, and the coding that it is in by itself, which browsers undo."""
+    name = path.rpartition("/")[2]
+    kind, coding = _TYPES.guess_type(name)
+    if coding is not None and not name.lower().endswith(".svgz"):
+        # An archive is wanted as it is.
+        return ARCHIVES.get(coding, "application/octet-stream"), ""
     if kind is None:
-        return "application/octet-stream"
+        return "application/octet-stream", ""
     textual = kind.startswith("text/") or kind in ("application/json", "image/svg+xml", "application/manifest+json")
-    return f"{kind}; charset=utf-8" if textual else kind
+    return (f"{kind}; charset=utf-8" if textual else kind), coding or ""
 
 
-async def _towards_directory(scope: Scope, send: Send, root: str, path: str, index: str) -> None:
-    """A directory's own links start from its slash: its page is behind a redirect to it."""
+async def _is_directory(root: str, path: str, index: str) -> bool:
+    """Whether a path without its slash is that of a directory's page. One that has no page is nothing."""
+    if not index or path == "" or path.endswith("/"):
+        return False
     there = await asyncio.to_thread(find, root, f"{path}/", index=index, accepted=())
-    if there is None:
-        await respond_problem(scope, send, 404, "there is no such file")
-        return
-    os.close(there.descriptor)
+    if there is not None:
+        os.close(there.descriptor)
+    return there is not None
+
+
+async def _towards_directory(scope: Scope, send: Send) -> None:
+    """A directory's own links start from its slash: its page is behind a redirect to it."""
     target = scope["raw_path"].rpartition(b"/")[2] + b"/"
     question = b"?" + scope["query_string"] if scope["query_string"] else b""
     await respond(scope, send, 308, headers=[(b"location", b"./" + target + question)])
