@@ -15,7 +15,7 @@ def test_names_that_cannot_be_looked_up(name: str) -> None:
     for given in (
         {"upstreams": [f"http://{name}:80"]},
         {"upstreams": ["https://app"], "tls": {"server_name": name}},
-    ):  # type: dict[str, Any]
+    ):
         with pytest.raises(ValidationError, match="no host has that name"):
             Proxy.model_validate(given)
 
