@@ -215,6 +215,10 @@ async def test_what_is_cut_off_is_cut_off_for_the_client(world: World, service: 
         client.send(b"GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await client.head()).headers["content-length"] == "100"
         assert await client.closed() == b"half"
+    noted = [r for r in world.log if r["level"] in ("warning", "error")]
+    assert [r["event"] for r in noted] == ["upstream_cut_off"], "one line, and no traceback"
+    assert noted[0]["upstream"] == service.url
+    assert "middle" in noted[0]["error"]
 
 
 async def nonsense(heard: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -20,6 +20,7 @@ from vidops.api import (
     Receive,
     Scope,
     Send,
+    TemporaryError,
     network,
     respond_problem,
     tunnel_of,
@@ -109,7 +110,8 @@ class Proxying:
                 except (Broken, Slow) as error:
                     # What goes wrong from here on can only be shown by ending it early.
                     upstream.failed(connection)
-                    raise CutOff(str(error)) from None
+                    self._note(scope, upstream, error, event="upstream_cut_off")
+                    raise CutOff from None
                 upstream.judge(answered.status, connection)
                 return True
             finally:
@@ -230,11 +232,11 @@ class Proxying:
         status, reason, did = said
         return Failure(status, reason, f"the service behind this path {did}")
 
-    def _note(self, scope: Scope, upstream: Upstream, error: Exception) -> None:
+    def _note(self, scope: Scope, upstream: Upstream, error: Exception, *, event: str = "upstream_failed") -> None:
         self.context.log(
             {
                 "level": "warning",
-                "event": "upstream_failed",
+                "event": event,
                 "route": self.context.route,
                 "upstream": upstream.target.url,
                 "path": scope["path"],
@@ -258,5 +260,9 @@ class Proxying:
         return heads.target(scope["raw_path"], scope["query_string"], base=base, rest=rest)
 
 
-class CutOff(Exception):
-    """The upstream's answer ended early, after the client's had begun."""
+class CutOff(TemporaryError):
+    """The upstream's answer ended early, after the client's had begun: no mistake of ours, so no traceback. What stands
+    before in a chain and had held it back may still answer."""
+
+    def __init__(self) -> None:
+        super().__init__("the service behind this path broke off its answer", reason="UpstreamBroken")
