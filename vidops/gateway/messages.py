@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypercorn.protocol.events import StreamClosed
-from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
+from hypercorn.protocol.events import Event, StreamClosed
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WebsocketBuffer, WSStream
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
@@ -36,6 +36,18 @@ class MessageStream(WSStream):
         super().__init__(*args)
         self.buffer = Gathered(self.config.websocket_max_message_size)
         self._refused = False
+        self._said: CloseConnection | None = None
+
+    async def handle(self, event: Event) -> None:
+        """Hypercorn's, whose application hears with what code and reason the client closed, and not always 1006."""
+        said, connected = self._said, self.state is ASGIWebsocketState.CONNECTED
+        if not isinstance(event, StreamClosed) or said is None or not connected:
+            await super().handle(event)
+            return
+        self._said, self.closed = None, True
+        if self.app_put is not None:
+            message: Any = {"type": "websocket.disconnect", "code": int(said.code), "reason": said.reason or ""}
+            await self.app_put(message)
 
     async def _accept(self, message: Any) -> None:
         """Hypercorn's, without extensions: a frame is as large as what came."""
@@ -49,6 +61,7 @@ class MessageStream(WSStream):
             elif isinstance(event, Ping):
                 await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
+                self._said = event
                 if self.connection.state is ConnectionState.REMOTE_CLOSING:
                     await self._send_wsproto_event(event.response())
                 await self.send(StreamClosed(stream_id=self.stream_id))

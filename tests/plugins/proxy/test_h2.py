@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wsproto.connection import Connection as Frames
+from wsproto.connection import ConnectionType
+from wsproto.events import CloseConnection
 
 from tests.gateway.client import Client
 from tests.gateway.h2client import H2Client
 from tests.gateway.world import World, route, until
+from tests.plugins.proxy.test_websocket import echo
 from tests.plugins.proxy.upstream import Service
 
 TE = ("te", "trailers")
@@ -52,6 +56,28 @@ async def test_interim_responses_come_early(service: Service, client: H2Client) 
     assert stream not in client.heads
     heard_of.set()
     assert await client.answer(stream) == (200, b"ok")
+
+
+async def test_the_code_with_which_a_client_closes_a_websocket(
+    world: World, service: Service, certificate: tuple[Path, Path]
+) -> None:
+    cert, key = certificate
+    service.talk = echo
+    tls = {"certfile": str(cert), "keyfile": {"file": str(key)}}
+    await world.start([route("/**", "proxy", upstreams=[service.url], websocket=True)], tls=tls)
+    client = await H2Client.connect(world.port, cert)
+    stream = client.connection.get_next_available_stream_id()
+    client.bodies[stream] = bytearray()
+    head = {":method": "CONNECT", ":protocol": "websocket", ":scheme": "https", ":path": "/", ":authority": "localhost"}
+    client.connection.send_headers(stream, [*head.items(), ("sec-websocket-version", "13")])
+    client.flush()
+    await until(lambda: client.heads.get(stream, {}).get(":status") == "200", "it is open")
+    frames = Frames(ConnectionType.CLIENT)
+    client.connection.send_data(stream, bytes(frames.send(CloseConnection(code=4001, reason="bye"))))
+    client.flush()
+    await until(lambda: service.heard[0].get("closed"), "the service hears of it")
+    assert (service.heard[0].get("closed"), service.heard[0].get("why")) == ("4001", "bye")
+    await client.close()
 
 
 async def test_announced_trailers_go_on(service: Service, client: H2Client) -> None:

@@ -24,6 +24,7 @@ from wsproto.events import (
     TextMessage,
 )
 from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import CloseReason
 
 from tests.gateway.world import BOTH, World, route, until
 from tests.plugins.proxy.upstream import Heard, Service, reply
@@ -66,7 +67,7 @@ async def echo(heard: Heard, reader: asyncio.StreamReader, writer: asyncio.Strea
             elif isinstance(event, Ping):
                 writer.write(frames.send(Pong(payload=event.payload + b"!"[: 125 - len(event.payload)])))
             elif isinstance(event, CloseConnection):
-                heard.fields.append(("closed", str(event.code)))
+                heard.fields += [("closed", str(event.code)), ("why", event.reason or "")]
                 if frames.state is ConnectionState.REMOTE_CLOSING:
                     writer.write(frames.send(event.response()))
                 await writer.drain()
@@ -193,14 +194,19 @@ async def test_the_services_close_code_arrives(world: World, service: Service, w
         assert (type(event), event.code, event.reason) == (CloseConnection, 4007, "told to")
 
 
-async def test_the_clients_close_code_arrives(world: World, service: Service) -> None:
-    await serve(world, service)
+@pytest.mark.parametrize("code", [4001, None])
+async def test_the_clients_close_code_arrives(world: World, service: Service, way: str, code: int | None) -> None:
+    await serve(world, service, way)
+    expected = code or CloseReason.NO_STATUS_RCVD
     async with Browser(world.port) as browser:
         await browser.event()
-        browser.send(CloseConnection(code=4001, reason="enough"))
+        browser.send(CloseConnection(code=expected, reason="enough" if code else None))
         event = await browser.event()
-        assert event.code == 4001
-        await until(lambda: service.heard[0].get("closed") == "4001", "the service hears the code")
+        while isinstance(event, Ping):
+            event = await browser.event()
+        assert event.code == expected
+        await until(lambda: service.heard[0].get("closed") == str(expected), "the service hears the code")
+        assert service.heard[0].get("why") == ("enough" if code else "")
 
 
 async def test_pings_and_extensions_are_the_services_own(world: World, service: Service) -> None:

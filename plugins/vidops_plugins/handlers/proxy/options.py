@@ -112,7 +112,9 @@ class Proxy(Options):
     strip_prefix: bool = False
     """Ask the upstream for what `**` of the route's path matched, without what stands before it."""
     websocket: bool = False
-    """Pass WebSockets on, too: as bytes, so that pings, close codes and extensions are the upstream's own."""
+    """Pass WebSockets on, too: as bytes, so that pings, close codes and extensions are the upstream's own. Over HTTP/2,
+    HTTP/3, and behind middleware that changes messages, as messages of 1 MiB at most: a larger one ends it with 1009,
+    and pings and extensions are each side's own."""
     max_body: Size | None = None
     """Bytes of a request's body; without it, the gateway's limit of 16 MiB. Where `limits` says one, too, the
     smaller."""

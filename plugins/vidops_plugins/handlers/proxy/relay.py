@@ -13,6 +13,7 @@ from typing import Any
 from wsproto.connection import Connection as Frames
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from vidops.api import Receive, Send
@@ -76,8 +77,11 @@ class Relay:
             self._last = self._clock()
             if message["type"] == "websocket.disconnect":
                 self._closed = True
-                code = int(message.get("code") or GOING_AWAY)
-                self._write(CloseConnection(code=GOING_AWAY if code in _UNSENDABLE else code))
+                code, reason = int(message.get("code") or CloseReason.NO_STATUS_RCVD), message.get("reason") or None
+                if code == CloseReason.NO_STATUS_RCVD:
+                    self._write(CloseConnection(code=CloseReason.NO_STATUS_RCVD))
+                else:
+                    self._write(CloseConnection(code=GOING_AWAY if code in _UNSENDABLE else code, reason=reason))
                 await self._connection.drained()
                 return
             if message.get("text") is not None:
