@@ -83,9 +83,11 @@ class World:
         tenant: str = "",
         scheme: str = "http",
         content: bytes = b"",
+        reads: asyncio.Event | None = None,
         **headers: str,
     ) -> Answer:
-        """Ask through the cache; `_` in a field's name is a hyphen. `content` is not announced."""
+        """Ask through the cache; `_` in a field's name is a hyphen. `content` is not announced. `reads`: when
+        the client takes a body."""
         path, _, query = path.partition("?")
         fields = {"host": "x", **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope: dict[str, Any] = {
@@ -104,6 +106,8 @@ class World:
 
         async def send(message: Message) -> None:
             messages.append(message)
+            if reads is not None and message["type"] == "http.response.body":
+                await reads.wait()
 
         await self.exchange.serve(scope, receive, send)
         start = messages[0]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from vidops.api import TENANT, USER, Message, Receive, Scope, header, noted
 from vidops_plugins.middleware.cache.disk import Key
-from vidops_plugins.middleware.cache.fields import Fields
+from vidops_plugins.middleware.cache.fields import Fields, directives
 
 if TYPE_CHECKING:
     from vidops_plugins.middleware.cache import Cache
 
 
+CONDITIONS = (b"if-none-match", b"if-modified-since")
 LONGEST = 2048
 """Characters of a key."""
 
@@ -44,6 +45,12 @@ class Asked:
     def personal(self) -> bool:
         """Whether an answer may be of one person alone: who asks was found out, or can be by a cookie."""
         return self.user is not None or any(name in (b"authorization", b"cookie") for name, _ in self.fields)
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is the answer alone that says whether that may be kept."""
+        conditional = any(name in CONDITIONS for name, _ in self.fields)
+        return not self.personal and not conditional and "no-store" not in directives(self.fields)
 
     @property
     def passes(self) -> bool:

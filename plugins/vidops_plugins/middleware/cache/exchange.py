@@ -15,10 +15,11 @@ from urllib.parse import urljoin, urlsplit
 from vidops.api import NOTES, ASGIApp, Message, Receive, Scope, Send, respond_problem
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import answerable, respond
-from vidops_plugins.middleware.cache.asked import Asked, no_body, targeted_by
+from vidops_plugins.middleware.cache.asked import CONDITIONS, Asked, no_body, targeted_by
+from vidops_plugins.middleware.cache.crowd import Crowd
 from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.fields import directives
-from vidops_plugins.middleware.cache.passing import CONDITIONS, Passing
+from vidops_plugins.middleware.cache.passing import Passing
 from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
 
@@ -39,7 +40,7 @@ class Exchange:
         self._store = store
         self._options = options
         self._targeted = targeted_by(options)
-        self._under_way: dict[Key, asyncio.Event] = {}
+        self._crowd = Crowd(options.collapse)
         self._refreshing: dict[Key, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -59,7 +60,9 @@ class Exchange:
         await self._store.recall(key)
         choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
         ranged = any(name == b"range" for name, _ in fields)
-        if choice.use is None and choice.check is None and not ranged and await self._waited(key):
+        # What others are told is not for who has a name, most likely: they do not wait for it.
+        alone = ranged or asked.personal
+        if choice.use is None and choice.check is None and not alone and await self._crowd.wait(key):
             choice = rules.choose(fields, url, self._store.of(key), time.time(), self._targeted)
         ready = choice.check if choice.meanwhile else choice.use
         if ready is not None and (method == "HEAD" or not ranged or answerable(fields, ready)):
@@ -76,31 +79,12 @@ class Exchange:
         else:
             await self._ask(asked, scope, receive, send, choice)
 
-    async def _waited(self, key: Key) -> bool:
-        """Wait for the same that is on its way; whether there was any."""
-        event = self._under_way.get(key)
-        if event is None:
-            return False
-        try:
-            async with asyncio.timeout(self._options.collapse):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return True
-
     async def _ask(self, asked: Asked, scope: Scope, receive: Receive, send: Send, choice: rules.Choice) -> None:
         """Ask what comes after, keep what may be kept, and answer. Others wait until it is known that it is kept."""
-        key = asked.key
-        if key in self._under_way:
-            await Passing(self._store, self._options, asked, scope, send, choice=choice).run(self._app, receive)
-            return
-        event = self._under_way[key] = asyncio.Event()
-        try:
-            passing = Passing(self._store, self._options, asked, scope, send, choice=choice, decided=event.set)
+        leads = not asked.personal
+        with self._crowd.turn(asked.key, ordinary=asked.ordinary, leads=leads) as turn:
+            passing = Passing(self._store, self._options, asked, scope, send, choice=choice, turn=turn)
             await passing.run(self._app, receive)
-        finally:
-            del self._under_way[key]
-            event.set()
 
     def _refresh(self, scope: Scope, key: Key, stored: Stored) -> None:
         """Revalidate in the background, once at a time."""

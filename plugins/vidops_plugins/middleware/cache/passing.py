@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vidops.api import ASGIApp, Message, Receive, Scope, Send
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import NAME, respond
-from vidops_plugins.middleware.cache.asked import Asked, no_body, targeted_by
+from vidops_plugins.middleware.cache.asked import CONDITIONS, Asked, no_body, targeted_by
+from vidops_plugins.middleware.cache.crowd import Turn
 from vidops_plugins.middleware.cache.fields import Fields, first, number, varied
 from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
@@ -17,13 +18,14 @@ from vidops_plugins.middleware.cache.store import Store
 if TYPE_CHECKING:
     from vidops_plugins.middleware.cache import Cache
 
-CONDITIONS = (b"if-none-match", b"if-modified-since")
 UNKEPT = (b"age", b"content-length", b"cache-status", b"trailer")
 """What each answer has of its own, or not at all."""
+PATIENCE = 0.1
+"""Seconds for which others wait for somebody who reads slowly."""
 
 
 class Passing:
-    """`app` is asked; what comes goes on to `send`. `decided` is called once it is known what of it is stored."""
+    """`app` is asked; what comes goes on to `send`. `turn` is told once it is known whether it is kept."""
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class Passing:
         send: Send,
         *,
         choice: rules.Choice,
-        decided: Callable[[], None] = lambda: None,
+        turn: Turn,
     ) -> None:
         self._store = store
         self._options = options
@@ -42,7 +44,8 @@ class Passing:
         self._scope = scope
         self._send = send
         self._choice = choice
-        self._decided = decided
+        self._turn = turn
+        self._patience = PATIENCE
         self._asked = asked
         self._key = asked.key
         self._request: Fields = asked.fields
@@ -93,7 +96,29 @@ class Passing:
             return
         if message["type"] == "http.response.body":
             self._collect(message)
-        await self._send(message)
+            await self._pass_on(message)
+        else:
+            await self._send(message)
+
+    async def _pass_on(self, message: Message) -> None:
+        """Those who wait for the end of it need not wait for a client that is slow to take it."""
+        if self._body is None:
+            await self._send(message)
+            return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        timer = loop.call_later(self._patience, self._turn.over)
+        try:
+            await self._send(message)
+        finally:
+            timer.cancel()
+            self._patience -= loop.time() - begun
+
+    def _decided(self, kept: bool) -> None:
+        if kept or not self._has_body:
+            self._turn.decided(kept)
+        else:
+            self._turn.over()
 
     async def _begin(self, message: Message) -> None:
         status = int(message["status"])
@@ -109,7 +134,7 @@ class Passing:
                     self._store.put(self._key, fresh, self._request)
                 else:
                     self._store.drop(self._key)
-                self._decided()
+                self._decided(found is not None)
                 await self._instead(fresh, b"fwd=stale; fwd-status=304")
                 return
             self._store.drop(self._key)
@@ -124,13 +149,13 @@ class Passing:
                 self._kept = None
             self._body = [] if self._kept is not None else None
         if self._kept is None:
-            self._decided()
+            self._decided(False)
         if stored is not None and status < 500 and self._kept is None:
             self._store.drop(self._key)
         why = b"fwd=stale" if stored is not None else b"fwd=uri-miss"
         note = b"; ".join((NAME, why, b"fwd-status=%d" % status, *([b"stored"] if self._kept else [])))
         headers = [*message.get("headers", ()), (b"cache-status", note)]
-        await self._send({**message, "headers": headers})
+        await self._pass_on({**message, "headers": headers})
 
     def _storable(self, status: int, fields: Fields) -> tuple[Fields, float] | None:
         if self._has_body or not self._asked.still(self._scope):
@@ -154,14 +179,14 @@ class Passing:
             self._body = None
             if self._choice.check is not None:
                 self._store.drop(self._key)
-            self._decided()
+            self._decided(False)
             return
         self._body.append(message.get("body", b""))
         if not message.get("more_body", False) and self._kept is not None and not self._has_body:
             fields, lifetime = self._kept
             stored = self._stored(self._status, fields, b"".join(self._body), lifetime, time.time())
             self._store.put(self._key, stored, self._request)
-            self._decided()
+            self._decided(True)
 
     def _stored(self, status: int, fields: Fields, body: bytes, lifetime: float, now: float) -> Stored:
         age = rules.initial_age(fields, now - self._begun, now)
