@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -45,6 +47,60 @@ async def test_what_is_no_page_is_left_as_it_is(world: World, body: str, kind: s
     answer = await get(world.port, "/")
     assert answer.body.decode() == body
     assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+
+
+PAGES = {"policy": {"script-src": "'nonce-{nonce}'"}, "placeholder": "CSP_NONCE_HERE"}
+ASKED = 'Accept-Encoding: gzip\r\nIf-None-Match: "1"\r\nIf-Modified-Since: Fri, 27 Nov 2026 00:00:00 GMT\r\n'
+
+
+@pytest.mark.parametrize(
+    "more", ["", "Range: bytes=0-9\r\n", "Sec-Fetch-Dest: document\r\n", "Sec-Fetch-Dest: iframe\r\n"]
+)
+async def test_a_page_comes_whole_and_plain(world: World, tmp_path: Path, more: str) -> None:
+    """Where it is there in a coded form, too, and where the client has an old one."""
+    (tmp_path / "index.html").write_text(PAGE)
+    (tmp_path / "index.html.gz").write_bytes(gzip.compress(PAGE.encode()))
+    await world.start([route("/**", "spa", chain=[{"type": "csp", "options": PAGES}], root=str(tmp_path))])
+    plain = await get(world.port, "/", headers=more)
+    answer = await get(world.port, "/", headers=ASKED.replace('"1"', "*") + more)
+    for one in (plain, answer):
+        nonce = one.headers["content-security-policy"].partition("nonce-")[2].rstrip("'")
+        assert (one.status, one.body.decode()) == (200, PAGE.replace("CSP_NONCE_HERE", nonce))
+        assert "content-encoding" not in one.headers
+
+
+async def test_what_a_page_loads_stays_coded_and_kept(world: World, tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text("run()" * 100)
+    (tmp_path / "app.js.gz").write_bytes(gzip.compress(b"run()" * 100))
+    await world.start([route("/**", "static", chain=[{"type": "csp", "options": PAGES}], root=str(tmp_path))])
+    (tmp_path / "app").write_text("run()")
+    for path, wanted in (("/app.js", "Accept-Encoding: gzip\r\n"), ("/app", "Sec-Fetch-Dest: script\r\n")):
+        answer = await get(world.port, path, headers=wanted)
+        assert ("content-encoding" in answer.headers) == (path == "/app.js")
+        again = await get(world.port, path, headers=f"{wanted}If-None-Match: {answer.headers['etag']}\r\n")
+        assert again.status == 304
+        assert "content-security-policy" not in again.headers, "a nonce of another answer"
+
+
+async def test_what_is_no_question_for_a_page_goes_on_as_it_came(world: World) -> None:
+    await world.start([route("/", "echo", chain=[{"type": "csp", "options": PAGES}])])
+    seen = (await get(world.port, "/", method="PUT", body=b"x", headers='If-Match: "1"\r\n')).json()["headers"]
+    assert dict(seen)["if-match"] == '"1"'
+
+
+async def test_a_page_is_one_in_any_letters(world: World) -> None:
+    await serve(world, kind="Text/HTML; charset=utf-8", **PAGES)
+    assert b"CSP_NONCE_HERE" not in (await get(world.port, "/")).body
+
+
+async def test_a_handlers_own_policy_stays(world: World) -> None:
+    chain = [{"type": "csp", "options": PAGES}]
+    routes = [route("/docs/**", "docs"), route("/console/**", "console")]
+    await world.start([*routes, *({**it, "path": f"/csp{it['path']}", "chain": chain} for it in routes)])
+    for path in ("/docs", "/console"):
+        own = (await get(world.port, path)).headers["content-security-policy"]
+        assert "sha256-" in own
+        assert (await get(world.port, f"/csp{path}")).headers["content-security-policy"] == own
 
 
 async def test_only_reported(world: World) -> None:

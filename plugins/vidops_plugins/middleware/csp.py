@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from mimetypes import guess_type
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send
+from vidops.api import ASGIApp, GatewayContext, Message, Options, Receive, Scope, Send, header
 
 NONCE = "vidops.csp_nonce"
 """Key of the scope under which handlers find the nonce of this answer."""
 PAGE_LIMIT = 1024 * 1024
 """Bytes of a page in which the placeholder is replaced; a larger one is sent as it is."""
 _NAME = re.compile(r"[a-z-]{3,40}")
+_CONDITIONS = (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range")
+_OTHER_PAGE = frozenset((b"accept-encoding", *_CONDITIONS))
+"""What a request says of the page that it has, or how it wants one: coded, in part or kept, it has no nonce of ours."""
+_NO_PAGE = re.compile(r"(audio|font|image|video)/.*|text/(css|javascript)|application/(javascript|json|wasm)")
+_PAGES = (b"document", b"embed", b"empty", b"fencedframe", b"frame", b"iframe", b"object")
+"""Values of Sec-Fetch-Dest with which a browser may be asking for a page."""
 
 
 POLICY = {
@@ -28,7 +35,7 @@ POLICY = {
 
 
 class Csp(Options):
-    """Restricts what pages may load and run."""
+    """Restricts what pages may load and run. A policy that an answer has of its own stays."""
 
     policy: Annotated[dict[str, str], Field(max_length=40)] = Field(default_factory=lambda: dict(POLICY))
     """Directives; {nonce} in one is this answer's own: "'nonce-{nonce}'"."""
@@ -65,11 +72,25 @@ def build(options: Csp, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]
             field = (name, policy.replace("{nonce}", nonce).encode())
             # An answer to HEAD has no page to put it in.
             word = options.placeholder if scope.get("method") != "HEAD" else None
-            await app({**scope, NONCE: nonce}, receive, Page(send, field, word, nonce))
+            inner = {**scope, NONCE: nonce}
+            if options.placeholder and may_be_for_a_page(scope):
+                inner["headers"] = [f for f in scope["headers"] if f[0] not in _OTHER_PAGE]
+            await app(inner, receive, Page(send, field, word, nonce))
 
         return restricted
 
     return wrap
+
+
+def may_be_for_a_page(scope: Scope) -> bool:
+    """Not what a browser wants for a page, such as scripts and pictures: those stay coded and kept."""
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return False
+    wanted = header(scope, b"sec-fetch-dest")
+    if wanted is not None:
+        return wanted.lower() in _PAGES
+    # Over plain HTTP browsers do not say it, and want ranges of films all the same.
+    return not _NO_PAGE.fullmatch(guess_type(scope["path"])[0] or "")
 
 
 class Page:
@@ -80,13 +101,18 @@ class Page:
         self._field = field
         self._word = placeholder.encode() if placeholder else b""
         self._nonce = nonce.encode()
+        self._nonced = self._nonce in field[1]
         self._held: Message | None = None
         self._body = b""
 
     async def __call__(self, message: Message) -> None:
         """ASGI's `send`."""
         if message["type"].endswith("response.start"):
-            headers = [(n, v) for n, v in message.get("headers", ()) if n.lower() != self._field[0]]
+            headers = list(message.get("headers", ()))
+            # A handler's own policy knows its own page. A 304 is of an old page, whose nonce is in its old policy.
+            if any(n.lower() == self._field[0] for n, _ in headers) or (message["status"] == 304 and self._nonced):
+                await self._send(message)
+                return
             message = {**message, "headers": [*headers, self._field]}
             if self._word and is_page(message):
                 self._held = message
@@ -118,6 +144,6 @@ class Page:
 def is_page(message: Message) -> bool:
     """Whether it is a whole HTML page that can be changed."""
     found = {n.lower(): v for n, v in message["headers"]}
-    return message["status"] == 200 and found.get(b"content-type", b"").startswith(b"text/html") and not (
+    return message["status"] == 200 and found.get(b"content-type", b"").lower().startswith(b"text/html") and not (
         found.keys() & {b"content-encoding", b"content-range"}
     )  # fmt: skip
