@@ -164,6 +164,9 @@ async def respond(
     """One whole response. HEAD gets the same head without the body; a WebSocket handshake is refused with it."""
     kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     head: Headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)), *headers]
+    if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        # The one has no length, the other's would be that of what the client has already (RFC 9110, 8.6).
+        head = head[2:]
     await send({"type": f"{kind}.start", "status": status, "headers": head})
     await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 

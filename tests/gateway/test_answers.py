@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.gateway.client import Client, get
 from tests.gateway.stage import Stage, mark
 from tests.gateway.world import BOTH, World, route
+from vidops.gateway.reply import Reply
 
 SERVERS = BOTH
 
@@ -120,3 +122,16 @@ async def test_an_early_answer_to_a_long_upload_can_be_read(world: World) -> Non
     await world.start([route("/", "respond", status=403, body="no")])
     answer = await get(world.port, "/", method="POST", body=b"x" * 200_000)
     assert (answer.status, answer.body) == (403, b"no")
+
+
+@pytest.mark.parametrize(("status", "kept"), [(200, True), (204, False), (304, True)])
+async def test_no_content_has_no_length(status: int, *, kept: bool) -> None:
+    """Whoever says there is one, such as an upstream."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    reply = Reply({"type": "http", "http_version": "1.1", "headers": []}, send, None)
+    await reply({"type": "http.response.start", "status": status, "headers": [(b"Content-Length", b"0")]})
+    assert ((b"Content-Length", b"0") in sent[0]["headers"]) is kept

@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from tests.gateway.client import get
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
 from vidops_plugins.handlers.respond import Respond
+
+SERVERS = BOTH
 
 
 async def test_status_body_type_and_headers(world: World) -> None:
@@ -19,9 +21,12 @@ async def test_status_body_type_and_headers(world: World) -> None:
     assert (answer.headers["x-note"], answer.headers["location"]) == ("yes", "/there")
 
 
-async def test_answers_without_a_body_have_none(world: World) -> None:
-    await world.start([route("/", "respond", status=204, body="ignored by HTTP")])
-    assert (await get(world.port, "/")).status == 204
+@pytest.mark.parametrize("status", [204, 304])
+async def test_answers_without_a_body_have_none(world: World, status: int) -> None:
+    """And no length: of a 304 it would be that of what the client has (RFC 9110, 8.6)."""
+    await world.start([route("/", "respond", status=status, body="ignored by HTTP")])
+    answer = await get(world.port, "/")
+    assert (answer.status, {"content-length", "content-type"} & set(answer.headers)) == (status, set())
 
 
 @pytest.mark.parametrize(

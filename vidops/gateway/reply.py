@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from http import HTTPStatus
 
 from vidops.asgi import DIRECT
 from vidops.gateway.body import Body
@@ -63,6 +64,8 @@ class Reply:
             self._body.answered = True
         self.status = int(message["status"])
         headers = list(message.get("headers", ()))
+        if self.status == HTTPStatus.NO_CONTENT:
+            headers = [field for field in headers if field[0].lower() != b"content-length"]  # RFC 9110, 8.6
         names = {name.lower(): value for name, value in headers}
         kind = names.get(b"content-type", b"")
         if b"date" not in names:
