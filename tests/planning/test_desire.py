@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from tests.planning.worlds import applied_of, shuffled
 from tests.stack.support import built_ins, load_text, resources_of
 from vidops.errors import PermanentError, StackError
+from vidops.gateway.gateway import final_drain
 from vidops.planning.plan import plan
 from vidops.ports import DeviceFacts
 from vidops.reconcile.compiler import Compiler
 from vidops.resources.catalogue import Catalogue, SourceBuild, SourceType
 from vidops.resources.layout import Layout
 from vidops.resources.resource import Resource
-from vidops.resources.specs import CaptureSpec, Retention, SourceSpec
+from vidops.resources.specs import CaptureSpec, GatewaySpec, Retention, SourceSpec
 from vidops.runtime.plugins import load_catalogue
 from vidops.stack.model import Device
 
@@ -250,3 +251,13 @@ def cameras_of(stack: dict[str, Any], devices: list[DeviceFacts]) -> dict[str, S
     specs = [r.spec for r in resources if isinstance(r.spec, SourceSpec)]
     assert len({spec.camera for spec in specs}) == len(specs)
     return {spec.camera: spec for spec in specs}
+
+
+@pytest.mark.parametrize("drain", [0.0, 10.0, 23.5, 23.6, 60.2, 300.0])
+def test_a_gateways_process_has_time_for_its_whole_drain(drain: float) -> None:
+    routes = [{"path": "/hi", "handler": {"type": "respond", "body": "hi"}}]
+    entry = {"bind": "127.0.0.1:8080", "drain_timeout": f"{drain}s", "workers": 2, "routes": routes}
+    for resource in desired({"apiVersion": "vidops/v1", "gateways": {"main": entry}}):
+        if isinstance(resource.spec, GatewaySpec):
+            assert final_drain(resource.spec) == drain
+            assert resource.spec.program.stop_timeout.is_integer(), "supervisord knows whole seconds"

@@ -205,3 +205,18 @@ async def test_restoring_starts_what_is_down_and_touches_nothing_else() -> None:
     world.processes.end("capture.archive")
     assert await world.applier.restore(resources) == []
     assert world.history == [("start", "capture.archive")]
+
+
+async def test_one_that_is_removed_has_its_own_time_to_end() -> None:
+    world = World()
+    await world.take(hub(), gateway())
+    stopped: list[tuple[str, float]] = []
+    stop = world.processes.stop
+
+    async def noted(program: str, timeout: float = 10.0) -> None:
+        stopped.append((program, timeout))
+        await stop(program, timeout)
+
+    world.processes.stop = noted  # type: ignore[method-assign]
+    await world.take(hub())
+    assert stopped == [("gateway.main", cast(GatewaySpec, gateway().spec).program.stop_timeout)]

@@ -23,7 +23,7 @@ from vidops.metrics import Metrics
 from vidops.resources.catalogue import Receive, Scope, Send, Server, ServerContext
 from vidops.resources.layout import gateway_workers
 from vidops.resources.resource import JSON, fingerprint
-from vidops.resources.specs import GatewaySpec, TLSSpec
+from vidops.resources.specs import AFTER_DRAIN, GatewaySpec, TLSSpec
 from vidops.runtime.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Gateway:
 def final_drain(spec: GatewaySpec) -> float:
     """Seconds that requests have at the process's end: with all that comes after, it must be gone by itself before
     its keeper kills it."""
-    return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - LEAVE_TIMEOUT - 3 * END_TIMEOUT))
+    return min(spec.drain_timeout, max(0.0, spec.program.stop_timeout - AFTER_DRAIN))
 
 
 def _rss() -> int:

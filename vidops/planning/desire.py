@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,6 +22,7 @@ from vidops.resources.catalogue import CaptureContext, Catalogue, NodeContext, O
 from vidops.resources.layout import Layout, gateway_workers
 from vidops.resources.resource import JSON, Ref, Resource, Spec
 from vidops.resources.specs import (
+    AFTER_DRAIN,
     PYTHON,
     CaptureSpec,
     Entry,
@@ -42,8 +44,7 @@ from vidops.stack.references import references
 HUB = Ref("hub", "hub")
 T = TypeVar("T")
 GATEWAY_STOP_TIMEOUT = 30.0
-"""Seconds that running requests may have when the process itself is to end; not the drain of a route
-(`drain_timeout`), whose edit must not replace the process."""
+"""Seconds that a gateway's process has to end, at least: the same for most drains, whose edit replaces no process."""
 DocPath = tuple[str | int, ...]
 
 
@@ -257,6 +258,8 @@ def _tls(entry: TLS) -> TLSSpec:
 def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
     plugins = ("--plugins", json.dumps(d.plugins, sort_keys=True))
     for name, entry in d.stack.gateways.items():
+        # Whole seconds, as supervisord has them.
+        stop = max(GATEWAY_STOP_TIMEOUT, float(math.ceil(entry.drain_timeout + AFTER_DRAIN)))
         if entry.workers > 1:
             problems.extend(_alone(d, name, entry))
         own = tuple(_expand(d, entry.chain))
@@ -272,7 +275,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
             for route in entry.routes
         )
         spec = GatewaySpec(
-            program=_ours("vidops.gateway", name, *d.layout.argv, *plugins, stop_timeout=GATEWAY_STOP_TIMEOUT),
+            program=_ours("vidops.gateway", name, *d.layout.argv, *plugins, stop_timeout=stop),
             workers=entry.workers,
             bind=tuple(_several(entry.bind)),
             tls=_tls(entry.tls) if entry.tls else None,
@@ -284,7 +287,7 @@ def _gateways(d: Desire, problems: list[Problem]) -> Iterator[Resource]:
         first = Ref("gateway", name)
         yield _resource(d, first, spec, ("gateways", name), HUB)
         for worker in gateway_workers(name, entry.workers)[1:]:
-            program = _ours("vidops.gateway", worker, *d.layout.argv, *plugins, stop_timeout=GATEWAY_STOP_TIMEOUT)
+            program = _ours("vidops.gateway", worker, *d.layout.argv, *plugins, stop_timeout=stop)
             # The first one opens what all of them listen on.
             another = spec.model_copy(update={"program": program})
             yield _resource(d, Ref("gateway", worker), another, ("gateways", name), HUB, first)

@@ -74,6 +74,10 @@ class ProgramDriver:
     async def delete(self, applied: Applied) -> None:
         name = applied.ref.program
         self.host.wanted.discard(name)
+        # A stray that nobody noted has no spec.
+        timeout = (applied.data.get("program") or {}).get("stop_timeout")
+        if timeout is not None:
+            await self.host.processes.stop(name, float(timeout))
         await self.host.processes.forget([name])
         self.host.programs.remove(name)
 

@@ -193,6 +193,10 @@ class RouteSpec(Spec):
     tenants: dict[str, TenantsSpec] = Field(default_factory=dict)
 
 
+AFTER_DRAIN = 6.5
+"""Seconds that the end of a gateway's process may take besides the drain of its requests."""
+
+
 class TLSSpec(Spec):
     """`client_ca`: the PEM file of the authorities whose certificates clients show; empty: none is asked for. `http3`:
     QUIC on the UDP port beside each TCP port."""

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from vidops.resources.catalogue import Options, Reference
 from vidops.resources.specs import SecretRef
 from vidops.stack.policy import RetentionOptions, ScheduleOptions
-from vidops.stack.scalars import Bind, Duration, Name, PositiveDuration, RoutePath, VideoSize
+from vidops.stack.scalars import Bind, DrainDuration, Duration, Name, PositiveDuration, RoutePath, VideoSize
 
 CameraName = Annotated[str, Reference("devices")]
 
@@ -144,8 +144,10 @@ class Gateway(Options):
     for a socket that systemd passes; one or several."""
     start_timeout: PositiveDuration = "15s"  # type: ignore[assignment]
     """How long it may take until it serves."""
-    drain_timeout: Duration = "10s"  # type: ignore[assignment]
-    """How long running requests of a replaced route may take to end."""
+    drain_timeout: DrainDuration = "10s"  # type: ignore[assignment]
+    """How long running requests of a replaced route, or of a process that ends, may take to end: at most 5m. Where
+    it becomes, or was, more than 23s, an edit starts the process anew; where all of vidops ends, they have half a
+    minute at most."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that serve it, for more than one core. Each has connections, a cache and upstreams' health of its
     own."""

@@ -42,6 +42,7 @@ MAX_SIZE = 2**63 - 1
 _LONGEST_ROUTE = 2000
 _LONGEST = 200
 """Characters; nobody writes a longer one on purpose."""
+MAX_DRAIN = 300.0
 
 
 def parse_duration(value: Any) -> float:
@@ -61,6 +62,14 @@ def positive_duration(value: Any) -> float:
     seconds = parse_duration(value)
     if seconds <= 0:
         raise ValueError("must be longer than zero")
+    return seconds
+
+
+def parse_drain(value: Any) -> float:
+    """As `parse_duration`, and no longer than a process's end may be held up."""
+    seconds = parse_duration(value)
+    if seconds > MAX_DRAIN:
+        raise ValueError(f"at most {format_duration(MAX_DRAIN)}: for so long the end of a process may be held up")
     return seconds
 
 
@@ -156,6 +165,12 @@ Duration = Annotated[
 PositiveDuration = Annotated[
     float,
     BeforeValidator(positive_duration),
+    PlainSerializer(_text_of_duration, return_type=str, when_used="json"),
+    _DURATION_SCHEMA,
+]
+DrainDuration = Annotated[
+    float,
+    BeforeValidator(parse_drain),
     PlainSerializer(_text_of_duration, return_type=str, when_used="json"),
     _DURATION_SCHEMA,
 ]
