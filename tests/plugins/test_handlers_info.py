@@ -69,6 +69,15 @@ async def test_livez_and_readyz(world: World) -> None:
     assert (await get(world.port, "/readyz")).status == 200
 
 
+@pytest.mark.parametrize("handler", ["health", "status"])
+async def test_it_is_only_read(world: World, handler: str) -> None:
+    await world.start([route("/livez", handler)])
+    for method in ("DELETE", "POST", "OPTIONS"):
+        answer = await get(world.port, "/livez", method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (await get(world.port, "/livez", method="HEAD")).status == 200
+
+
 async def test_status_is_what_the_control_plane_says(world: World) -> None:
     await world.start([route("/v1/status", "status")])
     assert (await get(world.port, "/v1/status")).json() == world.control.answer

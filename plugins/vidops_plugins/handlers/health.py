@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from vidops.api import ASGIApp, GatewayContext, Options, Receive, Scope, Send, respond_json, respond_problem
+from vidops_plugins.handlers.lookup import refused_as_write
 from vidops_plugins.handlers.openapi import answer, fields, operation
 
 
@@ -26,6 +27,8 @@ def describe(options: Health) -> Mapping[str, Mapping[str, Any]]:
 
 def build(options: Health, context: GatewayContext) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if await refused_as_write(scope, send):
+            return
         live = options.probe == "live" or (options.probe == "auto" and scope["path"].endswith("/livez"))
         if live:
             await respond_json(scope, send, {"status": "live"})

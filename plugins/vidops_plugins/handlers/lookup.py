@@ -5,17 +5,24 @@ from __future__ import annotations
 from vidops.api import GatewayContext, Scope, Send, may_do, nearest, respond_problem
 
 
+async def refused_as_write(scope: Scope, send: Send) -> bool:
+    """Whether a request was refused, since it would do anything else than read."""
+    if scope["type"] != "http":
+        await respond_problem(scope, send, 400, "this is no WebSocket")
+        return True
+    if scope["method"] not in ("GET", "HEAD"):
+        allow = [(b"allow", b"GET, HEAD")]
+        await respond_problem(scope, send, 405, "this path answers GET, HEAD", headers=allow)
+        return True
+    return False
+
+
 async def camera_of(scope: Scope, send: Send, context: GatewayContext, default: str | None = None) -> str | None:
     """The camera that the rest of the path names; None where the request has been answered with a problem.
 
     A hub that has not been reached yet says nothing of which cameras there are: that is 503, not 404.
     """
-    if scope["type"] != "http":
-        await respond_problem(scope, send, 400, "this is no WebSocket")
-        return None
-    if scope["method"] not in ("GET", "HEAD"):
-        allow = [(b"allow", b"GET, HEAD")]
-        await respond_problem(scope, send, 405, "this path answers GET, HEAD", headers=allow)
+    if await refused_as_write(scope, send):
         return None
     name = str(scope["vidops.rest"]) or default or ""
     cameras = context.cameras

@@ -19,6 +19,7 @@ from vidops.api import (
     respond_problem,
     restricted,
 )
+from vidops_plugins.handlers.lookup import refused_as_write
 from vidops_plugins.handlers.openapi import answer, operation
 
 
@@ -39,6 +40,8 @@ def build(options: Status, context: GatewayContext) -> ASGIApp:
     cached = _Cached(options.max_age, context)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if await refused_as_write(scope, send):
+            return
         if restricted(scope):
             # It names every camera of the host.
             await respond_problem(scope, send, 403, "for those alone who may see all of this host", reason="NotAllowed")
