@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from vidops.api import NOTES, TENANT, USER, ASGIApp, Message, Receive, Scope, Send, Tenant, User
 from vidops_plugins.middleware.cache import Cache
 from vidops_plugins.middleware.cache.exchange import Exchange
+from vidops_plugins.middleware.cache.kin import Kin
 from vidops_plugins.middleware.cache.store import Store
 
 Fields = dict[str, str]
@@ -49,6 +50,7 @@ class World:
     log: list[Mapping[str, object]] = field(default_factory=list)
     now: float = 1_800_000_000.0
     gate: asyncio.Event | None = None
+    kin: Kin = field(default_factory=Kin)
     behind: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
     """Links of the chain between the cache and the application."""
 
@@ -58,7 +60,8 @@ class World:
         app: ASGIApp = self._app
         for wrap in reversed(self.behind):
             app = wrap(app)
-        self.exchange = Exchange(app, self.store, options, self.log.append)
+        self.kin.join(self.store)
+        self.exchange = Exchange(app, self.store, options, self.log.append, kin=self.kin)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {n.decode(): v.decode() for n, v in scope["headers"]}

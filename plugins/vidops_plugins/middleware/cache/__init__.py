@@ -39,14 +39,21 @@ class Cache(Options):
 def build(options: Cache, context: GatewayContext) -> Callable[[ASGIApp], ASGIApp]:
     # hishel, and redis with it, are imported with the first route that has a cache.
     from vidops_plugins.middleware.cache.exchange import Exchange
+    from vidops_plugins.middleware.cache.kin import kin_of
     from vidops_plugins.middleware.cache.store import Store
 
-    store = Store(options.max_size)
+    store, kin = Store(options.max_size), kin_of(context)
     if options.disk is not None:
         store.disk = _disk(options.disk, context)
+    kin.join(store)
+
+    async def leave() -> None:
+        kin.leave(store)
+
+    context.stopped.append(leave)
 
     def wrap(app: ASGIApp) -> ASGIApp:
-        exchange = Exchange(app, store, options, context.log)
+        exchange = Exchange(app, store, options, context.log, kin=kin)
         context.stopped.append(exchange.close)
 
         async def cached(scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,7 +39,7 @@ class Asked:
         path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
         scheme = str(scope["scheme"])
         url = f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
-        return cls((_tenant(scope), scheme, host, path, query), url, noted(scope, USER), scope["headers"])
+        return cls((tenant_in(scope), scheme, host, path, query), url, noted(scope, USER), scope["headers"])
 
     @property
     def personal(self) -> bool:
@@ -67,10 +67,11 @@ class Asked:
     def still(self, scope: Scope) -> bool:
         """Whether what came after the cache has found out nothing more of who asks: an answer that depends on what the
         key does not have is nobody else's, whatever it says of itself."""
-        return noted(scope, USER) == self.user and _tenant(scope) == self.key[0]
+        return noted(scope, USER) == self.user and tenant_in(scope) == self.key[0]
 
 
-def _tenant(scope: Scope) -> str:
+def tenant_in(scope: Scope) -> str:
+    """For whom it is asked, as far as anything in the chain has found out."""
     tenant = noted(scope, TENANT)
     return "" if tenant is None else str(tenant.name)
 

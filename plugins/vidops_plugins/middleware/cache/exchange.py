@@ -15,10 +15,11 @@ from urllib.parse import urljoin, urlsplit
 from vidops.api import NOTES, ASGIApp, Message, Receive, Scope, Send, respond_problem
 from vidops_plugins.middleware.cache import rules
 from vidops_plugins.middleware.cache.answer import answerable, respond
-from vidops_plugins.middleware.cache.asked import CONDITIONS, Asked, no_body, targeted_by
+from vidops_plugins.middleware.cache.asked import CONDITIONS, Asked, no_body, targeted_by, tenant_in
 from vidops_plugins.middleware.cache.crowd import Crowd
 from vidops_plugins.middleware.cache.disk import Key
 from vidops_plugins.middleware.cache.fields import directives
+from vidops_plugins.middleware.cache.kin import Kin
 from vidops_plugins.middleware.cache.passing import Passing
 from vidops_plugins.middleware.cache.rules import Stored
 from vidops_plugins.middleware.cache.store import Store
@@ -32,10 +33,14 @@ REFRESH_TIMEOUT = 30.0
 
 
 class Exchange:
-    """One route's cache. `app`: what comes after; `log` takes records of what nobody waits for."""
+    """One route's cache. `app`: what comes after; `log` takes records of what nobody waits for. `kin`: what all routes
+    have stored."""
 
-    def __init__(self, app: ASGIApp, store: Store, options: Cache, log: Callable[[Mapping[str, object]], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, store: Store, options: Cache, log: Callable[[Mapping[str, object]], None], *, kin: Kin
+    ) -> None:
         self._app = app
+        self._kin = kin
         self._log = log
         self._store = store
         self._options = options
@@ -51,7 +56,7 @@ class Exchange:
         method, fields = scope["method"], scope["headers"]
         asked = Asked.of(scope)
         if method not in rules.SAFE:
-            await self._app(scope, receive, self._invalidating(asked, send))
+            await self._app(scope, receive, self._invalidating(asked, scope, send))
             return
         if method not in ("GET", "HEAD") or asked.passes or any(name in OTHER_CONDITIONS for name, _ in fields):
             await self._app(scope, receive, send)
@@ -111,18 +116,21 @@ class Exchange:
 
         self._refreshing[key] = asyncio.create_task(refresh(), name="refresh an answer")
 
-    def _invalidating(self, asked: Asked, send: Send) -> Send:
-        """What was changed is not stored any more (RFC 9111, 4.4)."""
+    def _invalidating(self, asked: Asked, scope: Scope, send: Send) -> Send:
+        """What was changed is not stored any more (RFC 9111, 4.4), for any route: others may answer GET for it."""
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and 200 <= message["status"] < 400:
-                own, base = asked.key, asked.url
-                self._store.drop(own)
+                changed = {asked.key[1:]}
                 for name, value in message.get("headers", ()):
                     if name.lower() in (b"location", b"content-location"):
-                        other = urlsplit(urljoin(base, value.decode("latin-1")))
-                        if (other.scheme, other.netloc) == own[1:3]:
-                            self._store.drop((*own[:-2], other.path, other.query))
+                        other = urlsplit(urljoin(asked.url, value.decode("latin-1")))
+                        if (other.scheme, other.netloc) == asked.key[1:3]:
+                            changed.add((*asked.key[1:3], other.path, other.query))
+                # A route that has no tenants may show what one that has them changes.
+                for tenant in {"", asked.key[0], tenant_in(scope)}:
+                    for url in changed:
+                        self._kin.drop((tenant, *url))
             await send(message)
 
         return answer

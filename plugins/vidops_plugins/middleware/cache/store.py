@@ -19,7 +19,7 @@ def occupied(key: Key, variants: Sequence[Stored]) -> int:
     return 600 + sum(map(len, key)) + sum(stored.size for stored in variants)
 
 
-@dataclass
+@dataclass(eq=False)
 class Store:
     """By key: the variants of one URL. `limit` in bytes of memory."""
 
