@@ -132,6 +132,17 @@ def test_an_absolute_target_of_the_same_host_is_its_path() -> None:
     assert check(scope(b"https://cam.example:8080")).path == "/"
 
 
+def test_older_clients_need_not_name_a_host() -> None:
+    assert check(scope(b"/a", headers=[], version="1.0")).path == "/a"
+    for case in (
+        scope(b"/a", headers=[], version="2"),
+        scope(b"/a", headers=[HOST, HOST], version="1.0"),
+        scope(b"http://cam.example/a", headers=[], version="1.0"),
+    ):
+        with pytest.raises(Refused):
+            check(case)
+
+
 def test_underscores_in_names_are_dropped() -> None:
     request = check(scope(headers=[HOST, (b"x_user", b"root"), (b"x-user", b"ann")]))
     assert request.headers == [HOST, (b"x-user", b"ann")]

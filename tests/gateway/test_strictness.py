@@ -49,6 +49,7 @@ HEADS = {
     "HTTP/1.2": (b"GET /e HTTP/1.2\r\nHost: h\r\n\r\n", 505),
     "a method in small letters": (b"get /e HTTP/1.1\r\nHost: h\r\n\r\n", 501),
     "CONNECT": (b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "no host": (b"GET /e HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /e HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
     "too many fields": (GET + b"".join(b"a%d: b\r\n" % n for n in range(150)) + b"\r\n", 431),
     "a head that is too large": (GET + b"a: " + b"b" * 40000 + b"\r\n\r\n", 431),
@@ -97,6 +98,14 @@ async def reading(world: World) -> World:
 )
 async def test_both_refuse_the_same_alike(reading: World, data: bytes, status: int) -> None:
     assert await statuses(reading, data) == ([200, 200] if status == 200 else [status])
+
+
+async def test_older_clients_need_not_name_a_host(reading: World) -> None:
+    """HAProxy's `option httpchk` asks so."""
+    async with await Client.connect(reading.port) as client:
+        client.send(b"OPTIONS /last HTTP/1.0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert await client.closed() == b""
 
 
 @pytest.mark.parametrize("data", [b"\r\n\r\n" + GET + b"\r\n\r\n" + GET + b"\r\n", CHUNKED + BODIES["an extension"][0]])

@@ -6,6 +6,7 @@ import pytest
 
 from tests.gateway.client import Client, get
 from tests.gateway.world import BOTH, World, route
+from vidops_plugins.handlers.footage import same_site
 
 SERVERS = BOTH
 
@@ -48,3 +49,9 @@ async def test_a_handshake_needs_a_key_and_a_route_like_any_request(world: World
         async with await Client.connect(world.port) as client:
             client.send(HANDSHAKE.replace(b"/x ", target + b" "))
             assert (await client.answer()).status == status
+
+
+def test_a_page_without_an_origin_is_none_of_a_request_without_a_host() -> None:
+    assert not same_site({"headers": [(b"origin", b"null")]})
+    assert same_site({"headers": [(b"origin", b"https://a"), (b"host", b"a")]})
+    assert same_site({"headers": []})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateway.client import get
+from tests.gateway.client import Client, get
 from tests.gateway.world import World, route
 from vidops_plugins.handlers.redirect import Redirect
 
@@ -44,6 +44,15 @@ async def test_nobody_else_says_where(world: World, path: str) -> None:
 async def test_a_path_behind_a_slash_is_no_host(world: World, to: str, location: str) -> None:
     await world.start([route("/**", "redirect", to=to)])
     assert (await get(world.port, "/evil.example/x")).headers["location"] == location
+
+
+async def test_without_a_host_there_is_no_place_of_it(world: World) -> None:
+    """`https:///evil.example/x` is `https://evil.example/x` to browsers."""
+    await world.start([route("/**", "redirect", to="https://{host}{path}")])
+    async with await Client.connect(world.port) as client:
+        client.send(b"GET /evil.example/x HTTP/1.0\r\n\r\n")
+        answer = await client.answer()
+    assert (answer.status, "location" in answer.headers) == (400, False)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """What no chain should ever see: requests that two servers could read differently. Pure.
 
 Refused: Content-Length together with Transfer-Encoding, Transfer-Encoding in HTTP/1.0 (RFC 9112, 6.1), a target that
-names another host than Host, a bad or missing Host (RFC 9112, 3.2), an upgrade to h2c, and paths in which an encoded
-separator, a NUL, a control character, a dot segment or an empty segment could mean one thing to a rule and another
-to what it guards; methods and queries with a blank. What is left is decoded once; matching, authorisation and handlers
-all see that one path.
-Names of headers with underscores are dropped: CGI-like servers take `X_User` for `X-User`.
+names another host than Host, a bad or missing Host (RFC 9112, 3.2; HTTP/1.0 may have none), an upgrade to h2c, paths in
+which an encoded separator, a NUL, a control character, a fragment, a dot segment or an empty segment could mean one
+thing to a rule and another to what it guards, and methods and queries with a blank. What is left is decoded once;
+matching, authorisation and handlers all see that one path. Names of headers with underscores are dropped: CGI-like
+servers take `X_User` for `X-User`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def check(scope: Scope) -> Request:
     if len(headers) > MAX_HEADERS:
         raise Refused(431, f"more than {MAX_HEADERS} header fields")
     names = [name for name, _ in headers]
-    host = _host(headers, names)
+    host = _host(headers, names, version)
     _framing(headers, names, version)
     if b"#" in scope.get("query_string", b""):
         raise Refused(400, "the request target holds a fragment")
@@ -82,8 +82,11 @@ def _nominated(headers: Headers) -> set[bytes]:
     return {token.strip().lower() for token in told.split(b",")} - _FOR_THIS_HOP
 
 
-def _host(headers: Headers, names: Sequence[bytes]) -> bytes:
-    if names.count(b"host") != 1:
+def _host(headers: Headers, names: Sequence[bytes], version: str) -> bytes:
+    count = names.count(b"host")
+    if count == 0 and version == "1.0":
+        return b""  # HTTP/1.0 has no such field, and probes of load balancers ask without
+    if count != 1:
         raise Refused(400, "exactly one Host header is needed")
     host = headers[names.index(b"host")][1]
     found = _HOST.fullmatch(host)

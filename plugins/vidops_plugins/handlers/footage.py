@@ -164,4 +164,4 @@ def same_site(scope: Scope) -> bool:
     if site is not None and site not in SITES:
         return False
     host = (header(scope, b"host") or b"").decode("latin-1")
-    return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
+    return origin is None or (host != "" and urlsplit(origin.decode("latin-1")).netloc == host)
