@@ -292,9 +292,55 @@ async def test_an_edit_ends_what_its_route_leaves(world: World, service: Service
     async with Browser(world.port) as browser:
         await browser.event()
         await world.edit([route("/other/**", "proxy", upstreams=[service.url])])
+        event = await browser.event()
+        while isinstance(event, Ping):
+            event = await browser.event()
+        assert (type(event), event.code) == (CloseConnection, 1001)
+        browser.send(event.response())
+        await until(lambda: service.heard[0].get("closed") == "1001", "the service hears of it, too")
         async with asyncio.timeout(10):
             while await browser.reader.read(65536):
                 pass
+
+
+async def test_a_route_that_leaves_lets_a_frame_end(world: World, service: Service) -> None:
+    """Large frames one after the other, and one the other way that is on its way for a while."""
+
+    async def pour(heard: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(accept(heard))
+        said, frames = Connection(ConnectionType.SERVER), Connection(ConnectionType.SERVER)
+
+        async def listen() -> None:
+            while data := await reader.read(65536):
+                frames.receive_data(data)
+                heard.fields += [("said", str(event)) for event in frames.events()]
+
+        listening = asyncio.create_task(listen())
+        while not writer.is_closing():
+            writer.write(said.send(BytesMessage(data=bytes(300_001))))
+            await writer.drain()
+        await listening
+
+    await serve(world, service, talk=pour)
+    async with Browser(world.port) as browser:
+        await browser.event()
+        text = bytes(browser.frames.send(TextMessage(data="x" * 200_000)))
+        browser.writer.write(text[:100_000])
+        assert isinstance(await browser.event(), BytesMessage)
+        edit = asyncio.create_task(world.edit([route("/other/**", "proxy", upstreams=[service.url])]))
+        await asyncio.sleep(0.1)
+        browser.writer.write(text[100_000:])
+        event = await browser.event()
+        finished = True
+        while isinstance(event, BytesMessage):
+            finished = event.message_finished
+            event = await browser.event()
+        assert (type(event), event.code) == (CloseConnection, 1001)
+        assert finished
+        await edit
+    said = "".join(value for name, value in service.heard[0].fields if name == "said")
+    assert said.count("x") >= 200_000
+    assert "code=<CloseReason.GOING_AWAY: 1001>" in said
 
 
 async def test_a_client_that_does_not_read_holds_the_service_back(world: World, service: Service) -> None:

@@ -143,11 +143,12 @@ class Proxying:
                 return True
             tunnel.accepted(key, answered)
             try:
+                closing = self.context.closing
                 if way is not None:
-                    work = tunnel.pump(send, way, connection, answered, idle=idle)
+                    await tunnel.pump(send, way, connection, answered, idle=idle, closing=closing)
                 else:
                     work = relay.Relay(connection, receive, send, idle=idle).run(answered)
-                await tunnel.until_closing(asyncio.ensure_future(work), self.context.closing)
+                    await tunnel.until_closing(asyncio.ensure_future(work), closing)
             except Slow as error:
                 self._note(scope, upstream, error)
             return True

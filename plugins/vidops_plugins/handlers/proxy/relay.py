@@ -66,6 +66,7 @@ class Relay:
             for way in ways:
                 way.cancel()
             results = await asyncio.gather(*ways, return_exceptions=True)
+            self._write(CloseConnection(code=GOING_AWAY))
             await self._close(GOING_AWAY, "")
         for result in results:
             if isinstance(result, Slow):
