@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.gateway.client import get
+import pytest
+
+from tests.gateway.client import Client, get
 from tests.gateway.stage import Stage
-from tests.gateway.world import World, route
+from tests.gateway.world import BOTH, World, route
 
 DOCS = route("/docs/**", "docs")
 
@@ -38,6 +40,28 @@ async def test_who_may_do_everything_sees_all_routes(world: World) -> None:
         link = {"type": "authorize", "options": {"allow": [allow]}}
         await world.start([route("/docs/**", "docs", chain=[link])])
         assert (await get(world.port, "/docs/openapi.json")).status == status, allow
+
+
+@pytest.mark.parametrize("server", BOTH)
+async def test_it_has_what_the_gateway_itself_refuses(world: World) -> None:
+    await world.start([DOCS, route("/readyz", "health")])
+    responses = (await get(world.port, "/docs/openapi.json")).json()["paths"]["/readyz"]["get"]["responses"]
+    host = b"Host: x\r\n"
+    for status, head in (
+        (400, b"GET /readyz HTTP/1.1\r\n"),
+        (405, b"PUT /readyz HTTP/1.1\r\n" + host),
+        (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + host),
+        (431, b"GET /readyz HTTP/1.1\r\n" + host + b"X: " + b"a" * 40_000 + b"\r\n"),
+        (501, b"POST /readyz HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n" + host),
+        (505, b"GET /readyz HTTP/3.7\r\n" + host),
+    ):
+        async with await Client.connect(world.port) as client:
+            client.send(head + b"\r\n")
+            answer = await client.answer()
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.status == status
+        assert str(status) in responses
+    assert {"408", "413", "500", "503"} <= responses.keys()
 
 
 async def test_a_type_that_describes_itself_badly_harms_nothing_else(stage: Stage) -> None:

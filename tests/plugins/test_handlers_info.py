@@ -65,6 +65,7 @@ async def test_livez_and_readyz(world: World) -> None:
     assert (await get(world.port, "/up")).status == 200
     answer = await get(world.port, "/readyz")
     assert (answer.status, answer.json()["checks"]) == (503, {"hub": "does not answer"})
+    assert int(answer.headers["retry-after"]) > 0
     world.cameras.connected.set()
     assert (await get(world.port, "/readyz")).status == 200
 

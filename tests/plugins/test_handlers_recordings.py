@@ -252,6 +252,7 @@ async def test_keeping_and_deleting_is_the_control_planes(world: World) -> None:
     world.control.answer = None
     gone = await get(world.port, path, method="DELETE")
     assert (gone.status, gone.json()["reason"]) == (503, "ControlPlaneDown")
+    assert gone.headers["retry-after"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ async def change(scope: Scope, send: Send, context: GatewayContext, path: str) -
     except VidopsError as error:
         reason = getattr(error, "reason", "")
         status = 503 if isinstance(error, TemporaryError) else STATUS.get(reason, 409)
-        await respond_problem(scope, send, status, str(error), reason=reason)
+        retry = [(b"retry-after", b"2")] if status == 503 else []
+        await respond_problem(scope, send, status, str(error), reason=reason, headers=retry)
     else:
         await respond(scope, send, 204)
 

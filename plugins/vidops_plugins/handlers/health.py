@@ -35,8 +35,8 @@ def build(options: Health, context: GatewayContext) -> ASGIApp:
         elif context.cameras.connected.is_set():
             await respond_json(scope, send, {"status": "ready", "checks": {"hub": "connected"}})
         else:
-            checks = {"hub": "does not answer"}
-            detail = "the hub does not answer"
-            await respond_problem(scope, send, 503, detail, title="Not ready", reason="HubDown", checks=checks)
+            retry, checks = [(b"retry-after", b"2")], {"hub": "does not answer"}
+            more: Any = {"title": "Not ready", "reason": "HubDown", "headers": retry, "checks": checks}
+            await respond_problem(scope, send, 503, "the hub does not answer", **more)
 
     return app

@@ -17,11 +17,22 @@ EVERYWHERE = {
     400: "A path, header or body that could be read in more than one way.",
     404: "There is nothing there, or not for this request.",
     405: "Another method.",
+    408: "A head, a body or a reader that is too slow.",
     413: "A larger body than is taken.",
+    414: "A longer path than is taken.",
+    431: "A larger head than is taken, or more fields.",
+    500: "It failed; the gateway's log has the reason under `error_id`.",
+    501: "A method or a transfer coding that is not known.",
     503: "Not now; `Retry-After` says when to try again.",
+    505: "Another version of HTTP.",
 }
 """What the gateway itself answers, whatever the route."""
-BY_CHAIN = {401: "Say who you are.", 403: "Not for this request.", 429: "Too many requests."}
+BY_CHAIN = {
+    401: "Say who you are.",
+    403: "Not for this request.",
+    429: "Too many requests.",
+    507: "There is no room to write.",
+}
 """What links of a chain may answer besides."""
 SCHEMAS: JSON = {
     "Problem": {
