@@ -118,6 +118,15 @@ class World:
         return Answer(start["status"], head, b"".join(m.get("body", b"") for m in messages[1:]))
 
 
+def copying(app: ASGIApp) -> ASGIApp:
+    """A link that hands on a scope of its own."""
+
+    async def copied(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope}, receive, send)
+
+    return copied
+
+
 def clock(world: World) -> Callable[[], float]:
     return lambda: world.now
 

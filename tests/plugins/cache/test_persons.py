@@ -10,7 +10,7 @@ import pytest
 from tests.gateway import world as gateway
 from tests.gateway.client import get
 from tests.gateway.world import route
-from tests.plugins.cache.origin import Make, World
+from tests.plugins.cache.origin import Make, World, copying
 from tests.plugins.identity.tokens import AUDIENCE, ISSUER, SECRET, claims, key, sign
 from vidops.api import ASGIApp, Receive, Scope, Send, Tenant, User
 from vidops.asgi import CLIENT_CERTIFICATE, TENANT, USER, note
@@ -20,15 +20,6 @@ CACHE = {"type": "cache", "options": {"ttl": "1h"}}
 SAID = {"cache-control": "public, max-age=600"}
 API_KEY = "robot-key-0123456789"
 TOKEN = sign(claims(), "HS256", key("oct"))
-
-
-def copying(app: ASGIApp) -> ASGIApp:
-    """A link that hands on a scope of its own."""
-
-    async def copied(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope}, receive, send)
-
-    return copied
 
 
 def noting(name: str, value: Any) -> Any:
