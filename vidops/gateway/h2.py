@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamReset
@@ -51,6 +52,11 @@ class PlainH2(H2Protocol):
     """`streams`: those whose application has not ended; `stream_buffers`: those whose answer has not."""
 
     stream_buffers: dict[int, Outbox]  # type: ignore[assignment]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Hypercorn tells clients of its limit after h2 has looked for one, and twice as much was taken.
+        self.connection.decoder.max_header_list_size = self.config.h2_max_header_list_size
 
     # -- the client's side -------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Limits(Options):
     body_time: PositiveDuration | None = None
     """How long a body may be waited for in all, besides the two seconds that each kilobyte is given; 20s without it."""
     max_headers: Size | None = None
-    """Largest header of a request, names and values together; the gateway itself takes 64 KiB."""
+    """Largest header of a request, names and values together; the gateway itself takes 32 KiB."""
     answer_time: PositiveDuration | None = None
     """How long it may take until an answer begins. Streams may go on for ever once they have."""
     max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
