@@ -192,6 +192,7 @@ async def test_a_bomb_is_not_inflated(world: World, talk: Talk) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:
         tracemalloc.stop()
+    assert b"\x88\x02" + struct.pack(">H", 1002) in talk.got
 
 
 @pytest.mark.parametrize("way", ["frame", "fragments", "text"])

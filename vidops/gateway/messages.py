@@ -64,6 +64,9 @@ class MessageStream(WSStream):
                 self._said = event
                 if self.connection.state is ConnectionState.REMOTE_CLOSING:
                     await self._send_wsproto_event(event.response())
+                elif self.connection.state is ConnectionState.OPEN:
+                    # It was no frame: the client is told so before the end (RFC 6455, 7.1.7).
+                    await self._send_wsproto_event(CloseConnection(code=event.code))
                 await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _gather(self, event: Message[Any]) -> None:
