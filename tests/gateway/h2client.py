@@ -27,6 +27,8 @@ class H2Client:
         self.ended: set[int] = set()
         self.reset: dict[int, int] = {}
         self.over = False
+        self.code: int | None = None
+        """Why the server ended the connection."""
         self.acknowledge = True
         self._task = asyncio.create_task(self._read())
 
@@ -106,6 +108,8 @@ class H2Client:
         elif isinstance(event, h2.events.StreamReset):
             self.ended.add(event.stream_id)
             self.reset[event.stream_id] = event.error_code
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self.code = event.error_code
 
     async def close(self) -> None:
         self._task.cancel()

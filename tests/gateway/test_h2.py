@@ -13,6 +13,7 @@ from tests.gateway.h2client import H2Client
 from tests.gateway.plugins import Probe
 from tests.gateway.world import BOTH, JPEG, World, route, until
 from vidops.gateway import config
+from vidops.gateway.h2 import MAX_RUNNING
 
 SERVERS = BOTH
 
@@ -25,6 +26,8 @@ ROUTES = [
     route("/flood", "flood", size=24 << 20),
     route("/breaks", "raising", text="late"),
     route("/ws", "echo"),
+    route("/stubborn", "stubborn"),
+    route("/dropping", "dropping"),
 ]
 
 
@@ -194,3 +197,32 @@ async def test_an_idle_connection_has_its_time_though_its_last_request_was_given
     client.flush()
     await until(lambda: client.over, "the end of the connection")
     await client.close()
+
+
+async def test_opening_and_resetting(client: H2Client, probe: Probe) -> None:
+    """Who gives up what it asked for leaves nothing behind, however often."""
+    for _ in range(6):
+        for _ in range(90):
+            client.connection.reset_stream(client.request("/stays"), h2.errors.ErrorCodes.CANCEL)
+        client.flush()
+        assert await client.answer(client.request("/hi")) == (200, b"hi")
+    assert probe.running == 0
+    assert not client.over
+
+
+async def test_requests_that_stay_though_they_are_reset(
+    world: World, client: H2Client, certificate: tuple[Path, Path], probe: Probe
+) -> None:
+    try:
+        for _ in range(MAX_RUNNING + 50):
+            client.connection.reset_stream(client.request("/stubborn"), h2.errors.ErrorCodes.CANCEL)
+        client.flush()
+        await until(lambda: client.over, "the end of the connection", 5)
+        assert client.code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+        assert probe.running <= MAX_RUNNING
+    finally:
+        probe.release.set()
+    await until(lambda: probe.running == 0, "the requests' end")
+    other = await H2Client.connect(world.port, certificate[0])
+    assert await other.answer(other.request("/hi")) == (200, b"hi")
+    await other.close()

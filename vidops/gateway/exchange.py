@@ -24,19 +24,27 @@ class Exchange:
         self.queue: asyncio.Queue[Message] = asyncio.Queue(limit)
         self.task: asyncio.Task[Any] | None = None
         self._over = False
-        self._leaving: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.Handle | None = None
 
     async def put(self, message: Message) -> None:
         if self._over:
             return
         if message["type"] in _LEAVING:
             self.client_left()
+            # Whoever says so has other requests to look after, and this one may read nothing any more.
+            queue: Any = self.queue
+            queue._maxsize = 0
         await self.queue.put(message)
 
     def client_left(self) -> None:
         """Cancel the application if it is still there after the grace."""
         if self.task is not None and self._leaving is None and not self._over:
             self._leaving = self.task.get_loop().call_later(LEAVING_GRACE, self.task.cancel)
+
+    def given_up(self) -> None:
+        """Its client does not want it any more, and may be there with others: it is cancelled at once."""
+        if self.task is not None and self._leaving is None and not self._over:
+            self._leaving = self.task.get_loop().call_soon(self.task.cancel)  # a task that has not begun cannot tidy up
 
     def sender(self, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> Send:
         """ASGI's `send`. After its client has gone, Hypercorn drops what it is given without a wait: an application

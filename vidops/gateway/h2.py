@@ -9,7 +9,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamReset
 from h2.events import Event as H2Event
 from h2.exceptions import ProtocolError
-from hypercorn.events import Updated
+from hypercorn.events import Closed, Updated
 from hypercorn.protocol.events import Event, Request, StreamClosed, Trailers
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
@@ -17,7 +17,11 @@ from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
 from priority.priority import DuplicateStreamError, MissingStreamError
 
+from vidops.gateway.exchange import Exchange, Exchanges
 from vidops.gateway.messages import MessageStream
+
+MAX_RUNNING = 200
+"""Requests that run, those included that their client has reset: opening and resetting is no way to have more."""
 
 
 class Outbox(StreamBuffer):
@@ -64,15 +68,34 @@ class PlainH2(H2Protocol):
         if self.context.terminated.is_set():
             events = self._without_new(events)
         for event in events:
+            if isinstance(event, RequestReceived) and self._crowded:
+                self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+                await self._flush()
+                await self.send(Closed())
+                return
             if isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._ignore(event)
             elif isinstance(event, StreamReset):
-                await self._close_stream(event.stream_id)
-                await self._discard(event.stream_id)
-                await self._rest()
+                await self._given_up(event.stream_id)
             else:
                 await super()._handle_events([event])
         await self._flush()
+
+    @property
+    def _crowded(self) -> bool:
+        group: Any = self.task_group
+        return isinstance(group, Exchanges) and group.running >= MAX_RUNNING
+
+    async def _given_up(self, stream_id: int) -> None:
+        """Its client wants no more of it. A WebSocket's application has a while to hear of that: to it, this is what
+        the end of a connection is."""
+        stream: Any = self.streams.get(stream_id)
+        exchange = getattr(getattr(stream, "app_put", None), "__self__", None)
+        if isinstance(stream, HTTPStream) and isinstance(exchange, Exchange):
+            exchange.given_up()
+        await self._close_stream(stream_id)
+        await self._discard(stream_id)
+        await self._rest()
 
     def _without_new(self, events: list[H2Event]) -> list[H2Event]:
         """Hypercorn says of a request that comes after the end's announcement that all is well with it."""
