@@ -191,8 +191,8 @@ def catalogue(probe: Probe) -> Catalogue:
             await send({"type": "http.response.body", "body": b"begun", "more_body": True})
             scope["vidops.abort"]()
             await send({"type": "http.response.body", "body": b"never", "more_body": True})
-            assert (await receive())["type"] == "http.request"
-            assert (await receive())["type"] == "http.disconnect"
+            while (await receive())["type"] != "http.disconnect":
+                continue
             probe.cancelled += 1
 
         return app

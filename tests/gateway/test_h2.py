@@ -12,7 +12,7 @@ import pytest
 from tests.gateway.h2client import H2Client
 from tests.gateway.plugins import Probe
 from tests.gateway.world import BOTH, JPEG, World, route, until
-from vidops.gateway import config
+from vidops.gateway import config, outflow
 from vidops.gateway.h2 import MAX_RUNNING
 
 SERVERS = BOTH
@@ -226,3 +226,22 @@ async def test_requests_that_stay_though_they_are_reset(
     other = await H2Client.connect(world.port, certificate[0])
     assert await other.answer(other.request("/hi")) == (200, b"hi")
     await other.close()
+
+
+async def test_a_request_that_is_dropped_takes_no_other_with_it(client: H2Client, probe: Probe) -> None:
+    stream = client.request("/dropping")
+    await until(lambda: stream in client.reset and probe.cancelled, "a reset, and its handler's knowledge")
+    assert b"never" not in client.bodies[stream]
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+
+
+async def test_who_reads_one_answer_too_slowly_loses_that_one(
+    client: H2Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outflow, "GRACE", 0.2)
+    monkeypatch.setattr(outflow, "RATE", 1e9)
+    client.acknowledge = False
+    client.connection.increment_flow_control_window(1 << 20)
+    stream = client.request("/flood")
+    await until(lambda: stream in client.reset, "a reset")
+    assert await client.answer(client.request("/hi")) == (200, b"hi")

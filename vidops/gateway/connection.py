@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from ssl import SSLError
 from typing import Any
 
@@ -21,6 +22,7 @@ from vidops.gateway.body import INCOMING
 from vidops.gateway.config import HEAD_TIMEOUT, LAST_WORDS
 from vidops.gateway.direct import TransportStream
 from vidops.gateway.exchange import Exchanges
+from vidops.gateway.h2 import PlainH2
 from vidops.gateway.outflow import ABORT
 from vidops.gateway.peer import tls_extension
 from vidops.gateway.reply import ALT_SVC
@@ -133,13 +135,28 @@ class Connection(TCPServer):
                 scope[ALT_SVC] = self._alt_svc(port)
         beside.offer(scope)
         offer_tunnel(scope, send)
+        protocol = self.protocol.protocol
         scope[ABORT] = self.abort
         if scope["type"] == "http" and isinstance(self.protocol.protocol, StrictH11):
             scope[INCOMING] = self.protocol.protocol
+        if isinstance(protocol, PlainH2):
+            scope[ABORT] = partial(self._drop, protocol, send.__self__.stream_id)
         if scope["type"] == "http" and not self._secure and scope["http_version"] in ("1.0", "1.1"):
             direct = scope["extensions"][DIRECT] = TransportStream(self.writer.transport, scope["http_version"])
             if isinstance(self.protocol.protocol, StrictH11):
                 self.protocol.protocol.direct = direct
+
+    def _drop(self, protocol: PlainH2, stream_id: int) -> None:
+        """A stream, or with it the connection, where not even this can be told."""
+
+        async def told(rest: Awaitable[None]) -> None:
+            try:
+                async with asyncio.timeout(LAST_WORDS):
+                    await rest
+            except TimeoutError:
+                self.abort()
+
+        self._task_group.spawn(told, protocol.drop(stream_id))
 
     async def _read_data(self) -> None:
         """Feed what comes to the protocol. A head that has begun must end in time; all else may wait."""

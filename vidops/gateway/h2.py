@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 from h2.errors import ErrorCodes
@@ -136,6 +137,18 @@ class PlainH2(H2Protocol):
         await stream.handle(Request(number, fields, "2", method, pseudo[b":path"], self.connection_state))
         self.keep_alive_requests += 1
         await self.context.mark_request()
+
+    def drop(self, stream_id: int) -> Coroutine[Any, Any, None]:
+        """End a stream from outside. Of its answer nothing goes out from now on; await the rest."""
+        return self._drop(stream_id, self.stream_buffers.pop(stream_id, None))
+
+    async def _drop(self, stream_id: int, outbox: Outbox | None) -> None:
+        if outbox is not None:
+            await outbox.close()
+        await self._discard(stream_id)
+        self._reset(stream_id, ErrorCodes.INTERNAL_ERROR)
+        await self._close_stream(stream_id)
+        await self._rest()
 
     # -- the application's side --------------------------------------------------------------------------------
 
