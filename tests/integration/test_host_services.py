@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -26,6 +28,12 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "tests" / "plugins" / "inject_devices" / "legacy_backend.py"
+TENANTS = """
+CREATE TABLE tenant_devices (tenant, device);
+CREATE TABLE tenant_members (tenant, member);
+INSERT INTO tenant_devices VALUES ('acme', 'door'), ('globex', 'yard');
+INSERT INTO tenant_members VALUES ('acme', 'ann'), ('globex', 'bob');
+"""
 SECRET = "a secret of the tests, of at least 32 bytes"
 
 
@@ -62,6 +70,10 @@ def services(vidops_host: Callable[..., Host]) -> Iterator[Services]:
     host = vidops_host(text, start=False, env=env)
     shutil.copytree(ROOT / "stacks" / "web", host.root / "web")
     path = host.root / "app.sock"
+    host.env["VIDOPS_DATABASE"] = str(host.root / "customers.db")
+    with contextlib.closing(sqlite3.connect(host.env["VIDOPS_DATABASE"])) as database:
+        database.executescript(TENANTS)
+    host.env["VIDOPS_CACHE_TTL"] = "1h"
     host.env["VIDOPS_UPSTREAM"] = f"unix:{path}"
     # A container: a network with nothing in it, and no device.
     script = f"mount -t tmpfs none /dev && mount -t sysfs none /sys && exec {sys.executable} {BACKEND} {path}"
@@ -123,6 +135,25 @@ def test_the_whole_host(services: Services) -> None:
     # Recordings and figures, for who is signed in.
     assert services.ask("/media").status == 401
     assert services.json("/media", Authorization=bearer)["recordings"] is not None
+
+    # A tenant's own, for its members, as the database has it.
+    services.host.until(
+        lambda: {r["camera"] for r in services.json("/media", Authorization=bearer)["recordings"]} == {"door", "yard"},
+        timeout=40,
+        what="recordings of both",
+    )
+    own = services.json("/tenants/acme/media", Authorization=bearer)["recordings"]
+    assert {r["camera"] for r in own} == {"door"}
+    assert services.ask("/tenants/acme/media").status == 401
+    assert services.ask("/tenants/globex/media", Authorization=bearer).status == 403
+
+    # What is public is asked of the backend once.
+    first, second = services.ask("/api/public/news"), services.ask("/api/public/news")
+    assert (first.status, second.status) == (200, 200)
+    assert "age" not in first.headers
+    assert int(second.headers["age"]) >= 0
+    assert first.read() == second.read()
+
     figures = services.ask("/metrics", Authorization=bearer).read().decode()
     assert 'vidops_http_requests_total{method="GET",route="/api/**",status="401"} 2.0' in figures
     assert 'vidops_camera_online{camera="door"} 1.0' in figures
