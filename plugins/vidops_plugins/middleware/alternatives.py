@@ -1,7 +1,8 @@
 """Several ways to come in, of which one is enough: all but the last are `optional`.
 
 An optional one lets pass whoever brings nothing for it; whoever brings something good is known, and what comes after
-asks for nothing more. Something bad is refused. Without `optional`, each link of a chain has to be satisfied.
+asks for nothing more, nor looks at it. Something bad is refused where it is looked at. Without `optional`, each link of
+a chain has to be satisfied.
 """
 
 from __future__ import annotations
