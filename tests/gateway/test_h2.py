@@ -245,3 +245,41 @@ async def test_who_reads_one_answer_too_slowly_loses_that_one(
     stream = client.request("/flood")
     await until(lambda: stream in client.reset, "a reset")
     assert await client.answer(client.request("/hi")) == (200, b"hi")
+
+
+WEBSOCKET = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/ws")]
+V13 = ("sec-websocket-version", "13")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ([(":method", "GET"), (":scheme", "https"), (":path", "/h\xef")], 400),
+        ([(":method", "CONNECT")], 400),
+        ([(":method", "CONNECT"), (":protocol", "other"), *WEBSOCKET[2:], V13], 501),
+        ([*WEBSOCKET, ("sec-websocket-version", "12")], 400),
+        ([*WEBSOCKET, V13, ("sec-websocket-protocol", "\xff")], None),
+    ],
+)
+async def test_a_head_that_is_none_takes_no_other_request_with_it(
+    client: H2Client, fields: list[tuple[str, str]], status: int | None
+) -> None:
+    client.lax()
+    stream = client.connection.get_next_available_stream_id()
+    client.bodies[stream] = bytearray()
+    head = [(n.encode(), v.encode("latin-1")) for n, v in [*fields[:4], (":authority", "localhost"), *fields[4:]]]
+    client.connection.send_headers(stream, head)
+    client.flush()
+    await until(lambda: stream in client.ended, "an answer")
+    assert (int(client.heads[stream][":status"]) if stream in client.heads else None) == status
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+    assert not client.over
+
+
+async def test_host_in_the_place_of_an_authority(client: H2Client) -> None:
+    stream = client.connection.get_next_available_stream_id()
+    client.bodies[stream] = bytearray()
+    head = [(":method", "GET"), (":scheme", "https"), (":path", "/hi"), ("host", "localhost")]
+    client.connection.send_headers(stream, head, end_stream=True)
+    client.flush()
+    assert await client.answer(stream) == (200, b"hi")

@@ -15,9 +15,9 @@ from hypercorn.protocol.events import Event, Request, StreamClosed, Trailers
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.utils import filter_pseudo_headers
 from priority.priority import DuplicateStreamError, MissingStreamError
 
+from vidops.gateway import h3head, handshake
 from vidops.gateway.exchange import Exchange, Exchanges
 from vidops.gateway.messages import MessageStream
 
@@ -80,6 +80,8 @@ class PlainH2(H2Protocol):
                 await self._given_up(event.stream_id)
             else:
                 await super()._handle_events([event])
+                if isinstance(event, RequestReceived) and event.stream_id not in self.streams:
+                    await self._rest()  # it was refused
         await self._flush()
 
     @property
@@ -113,11 +115,17 @@ class PlainH2(H2Protocol):
             self._reset(event.stream_id, ErrorCodes.NO_ERROR)
 
     async def _create_stream(self, request: RequestReceived) -> None:
-        """Hypercorn's, with our outbox, and WebSockets that hold less."""
+        """Hypercorn's, for heads of all kinds, with our outbox, and WebSockets that hold less."""
         number = request.stream_id
-        pseudo = dict(request.headers)
-        method = pseudo[b":method"].decode("ascii").upper()
-        kind = MessageStream if method == "CONNECT" else HTTPStream
+        try:
+            head = h3head.read(list(request.headers), schemes=(b"https", b"http"))
+        except h3head.Refused as refusal:
+            self._answer(number, refusal.status)
+            return
+        if head.websocket and handshake.fault(head.fields, keyed=False):
+            self._answer(number, 400)
+            return
+        kind = MessageStream if head.websocket else HTTPStream
         stream = self.streams[number] = kind(
             self.app,
             self.config,
@@ -133,8 +141,13 @@ class PlainH2(H2Protocol):
         with contextlib.suppress(DuplicateStreamError):  # a PRIORITY frame came before
             self.priority.insert_stream(number)
             self.priority.block(number)
-        fields = filter_pseudo_headers(list(request.headers))
-        await stream.handle(Request(number, fields, "2", method, pseudo[b":path"], self.connection_state))
+        try:
+            await stream.handle(Request(number, head.fields, "2", head.method, head.path, self.connection_state))
+        except (ValueError, LookupError):
+            # Hypercorn decodes some fields of a handshake before any application is asked.
+            del self.streams[number]
+            await self._discard(number)
+            self._reset(number, ErrorCodes.PROTOCOL_ERROR)
         self.keep_alive_requests += 1
         await self.context.mark_request()
 
@@ -149,6 +162,12 @@ class PlainH2(H2Protocol):
         self._reset(stream_id, ErrorCodes.INTERNAL_ERROR)
         await self._close_stream(stream_id)
         await self._rest()
+
+    def _answer(self, stream_id: int, status: int) -> None:
+        """To what is not a request that an application could be asked."""
+        head = [(b":status", b"%d" % status), (b"content-length", b"0")]
+        with contextlib.suppress(ProtocolError):
+            self.connection.send_headers(stream_id, head, end_stream=True)
 
     # -- the application's side --------------------------------------------------------------------------------
 

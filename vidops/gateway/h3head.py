@@ -1,5 +1,5 @@
-"""The head of an HTTP/3 request as an application's scope has it (RFC 9114, 4.3). Pure; what a head over TCP is refused
-for is refused by the guard, here as there."""
+"""The head of a request over HTTP/2 or HTTP/3 as an application's scope has it (RFC 9114, 4.3). Pure; what a head of
+HTTP/1 is refused for is refused by the guard, here as there."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def is_request(fields: Fields) -> bool:
     return any(name == b":method" for name, _ in fields)
 
 
-def read(fields: Fields) -> Head:
+def read(fields: Fields, *, schemes: Sequence[bytes] = (b"https",)) -> Head:
     """Raises `Refused`."""
     if sum(len(name) + len(value) + FIELD_COST for name, value in fields) > MAX_HEAD:
         raise Refused(431)
     pseudo = {name: value for name, value in fields if name.startswith(b":")}
     method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    if not _METHOD.fullmatch(method) or not path.isascii() or pseudo.get(b":scheme") != b"https":
+    if not _METHOD.fullmatch(method) or not path.isascii() or pseudo.get(b":scheme") not in schemes:
         raise Refused(400)
     if any(name == b"content-length" and not value.isdigit() for name, value in fields):
         raise Refused(400)
@@ -55,7 +55,8 @@ def read(fields: Fields) -> Head:
     websocket = method == b"CONNECT" and pseudo.get(b":protocol") == b"websocket"
     if method == b"CONNECT" and not websocket:
         raise Refused(501)
-    authority = pseudo.get(b":authority", b"")
+    # A request that came by HTTP/1 before may have Host alone (RFC 9113, 8.3.1).
+    authority = pseudo.get(b":authority", next((value for name, value in fields if name == b"host"), b""))
     # A Host that says otherwise stays beside it, and the guard refuses two.
     plain = [f for f in fields if not f[0].startswith(b":") and f != (b"host", authority)]
     cookies = [value for name, value in plain if name == b"cookie"]
