@@ -179,7 +179,7 @@ async def test_a_thousand_slow_readers_of_huge_bodies(
     slow = SLOW if server == "hypercorn" else SLOW // 4  # all of them once is long enough
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(HUGE)
-    proxied = route("/proxied", "proxy", upstreams=[upstream], connections={"most": slow})
+    proxied = route("/proxied", "proxy", upstreams=[upstream], connections={"most": slow, "per_client": slow})
     await process.start([route("/hi", "respond", body="hi"), proxied, route("/**", "static", root=str(tmp_path))])
     before, usual = await memory(process), await latency(process.port)
     begun: list[str] = []
