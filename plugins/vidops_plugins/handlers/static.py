@@ -53,7 +53,7 @@ class Static(Files):
 
     index: str = Field(default="index.html", pattern=r"^[^/\x00]*$")
     """What a directory shows; empty shows none."""
-    immutable: str = r"[.-](?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}\.(?!html?$|json$)[0-9a-z]{1,5}$"
+    immutable: str = r"(?:\.|-)(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}\.(?!html?$|json$)[0-9a-z]{1,5}$"
     """A regular expression for paths below the root whose names hold a hash of their content: those may be kept for a
     year. Hashes that look like words are for you to name, as Vite's: `^assets/.*-[0-9A-Za-z_-]{8}\\.[0-9a-z]+$`."""
     precompressed: bool = True
