@@ -164,6 +164,42 @@ async def test_an_upload_that_goes_on_after_its_answer(client: H2Client) -> None
     assert not client.over
 
 
+async def pour(client: H2Client, stream: int, most: int) -> int:
+    """Send a body as far as there is room, for half a second without any; how much that was."""
+    sent, patience = 0, 25
+    while patience and sent < most:
+        room = min(client.connection.local_flow_control_window(stream), 16_384, most - sent)
+        if room:
+            client.connection.send_data(stream, bytes(room))
+            client.flush()
+            sent, patience = sent + room, 25
+        else:
+            patience -= 1
+        await asyncio.sleep(0.02 if not room else 0)
+    return sent
+
+
+async def test_an_upload_that_nobody_reads_holds_up_no_other_request(client: H2Client) -> None:
+    unread = [client.request("/stays", method="POST", body=b"", more=True) for _ in range(2)]
+    for stream in unread:
+        assert 65_535 <= await pour(client, stream, 1 << 20) < 200_000, "it is bounded, too"
+    upload = client.request("/upload", method="POST", body=b"", more=True)
+    assert await pour(client, upload, 1 << 20) == 1 << 20
+    client.connection.end_stream(upload)
+    client.flush()
+    assert await client.answer(upload) == (200, b"%d" % (1 << 20))
+    assert await client.answer(client.request("/hi")) == (200, b"hi")
+    for stream in unread:
+        client.connection.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+    client.flush()
+    again = client.request("/upload", method="POST", body=b"", more=True)
+    assert await pour(client, again, 1 << 20) == 1 << 20, "what waited for them is given back"
+    client.connection.end_stream(again)
+    client.flush()
+    assert (await client.answer(again))[0] == 200
+    assert client.connection.outbound_flow_control_window > 200_000
+
+
 async def test_an_answer_that_breaks_off_is_told(client: H2Client) -> None:
     stream = client.request("/breaks")
     await until(lambda: stream in client.ended, "the end of the stream")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamReset
+from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 from h2.events import Event as H2Event
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed, Updated
-from hypercorn.protocol.events import Event, Request, StreamClosed, Trailers
+from hypercorn.protocol.events import Body, EndBody, Event, Request, StreamClosed, Trailers
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
@@ -21,6 +22,9 @@ from vidops.gateway import h3head, handshake
 from vidops.gateway.exchange import Exchange, Exchanges
 from vidops.gateway.messages import MessageStream
 
+WINDOW = 256 * 1024
+"""Bytes of all requests of a connection that may wait for their applications. Of one, it is 64 KiB, as HTTP/2 begins:
+so some that nobody reads leave room for others."""
 MAX_RUNNING = 200
 """Requests that run, those included that their client has reset: opening and resetting is no way to have more."""
 
@@ -60,10 +64,16 @@ class PlainH2(H2Protocol):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._inboxes: dict[int, asyncio.Queue[DataReceived | StreamEnded | None]] = {}
         # Hypercorn tells clients of its limit after h2 has looked for one, and twice as much was taken.
         self.connection.decoder.max_header_list_size = self.config.h2_max_header_list_size
 
     # -- the client's side -------------------------------------------------------------------------------------
+
+    async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
+        await super().initiate(headers, settings)
+        self.connection.increment_flow_control_window(WINDOW - self.connection.inbound_flow_control_window)
+        await self._flush()
 
     async def _handle_events(self, events: list[H2Event]) -> None:
         if self.context.terminated.is_set():
@@ -76,6 +86,10 @@ class PlainH2(H2Protocol):
                 return
             if isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._ignore(event)
+            elif isinstance(event, DataReceived):
+                self._inbox(event.stream_id).put_nowait(event)
+            elif isinstance(event, StreamEnded) and event.stream_id in self._inboxes:
+                self._inboxes[event.stream_id].put_nowait(event)
             elif isinstance(event, StreamReset):
                 await self._given_up(event.stream_id)
             else:
@@ -83,6 +97,32 @@ class PlainH2(H2Protocol):
                 if isinstance(event, RequestReceived) and event.stream_id not in self.streams:
                     await self._rest()  # it was refused
         await self._flush()
+
+    def _inbox(self, stream_id: int) -> asyncio.Queue[DataReceived | StreamEnded | None]:
+        """What of a request's body waits for its application: Hypercorn waits itself, and reads of nobody else."""
+        inbox = self._inboxes.get(stream_id)
+        if inbox is None:
+            inbox = self._inboxes[stream_id] = asyncio.Queue()
+            self.task_group.spawn(self._feed, self.streams[stream_id], inbox)
+        return inbox
+
+    async def _feed(
+        self, stream: HTTPStream | WSStream, inbox: asyncio.Queue[DataReceived | StreamEnded | None]
+    ) -> None:
+        """Until the stream ends. What its application has taken, or never will, its client may send again as much."""
+        while (event := await inbox.get()) is not None:
+            if isinstance(event, StreamEnded):
+                await stream.handle(EndBody(event.stream_id))
+                continue
+            await stream.handle(Body(event.stream_id, data=event.data))
+            with contextlib.suppress(ProtocolError):
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            await self._flush()
+
+    async def _close_stream(self, stream_id: int) -> None:
+        if (inbox := self._inboxes.pop(stream_id, None)) is not None:
+            inbox.put_nowait(None)
+        await super()._close_stream(stream_id)
 
     @property
     def _crowded(self) -> bool:
