@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 
 import pytest
 
-from tests.gateway.client import get
+from tests.gateway.client import Client, get
 from tests.gateway.world import BOTH, World, route
 
 SERVERS = BOTH
@@ -34,3 +35,21 @@ async def test_the_log_says_who_asked(world: World) -> None:
     assert (await get(world.port, "/", headers="X-API-Key: a long enough key\r\n")).status == 200
     (record,) = [entry for entry in world.log if entry.get("event") == "request"]
     assert record["user"] == "ann"
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(world: World) -> None:
+    """What refers to itself stays until that looks, and costs time then."""
+    chain = ["access_log", "metrics", "request_id", BETWEEN, "security_headers"]
+    await world.start([route("/", "respond", body="hi", chain=chain)])
+    async with await Client.connect(world.port) as client:
+        for _ in range(20):
+            await client.get("/")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                await client.get("/")
+            left = gc.collect()
+        finally:
+            gc.enable()
+    assert left < 100

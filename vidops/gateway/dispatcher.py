@@ -62,6 +62,8 @@ class Dispatcher:
                 await _close(reply.direct, body)
         finally:
             self._replies.discard(reply)
+            # It refers to the scope, which would be here until the garbage collector looks.
+            scope[NOTES].pop(SEND, None)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         method = scope.get("method", "GET")
