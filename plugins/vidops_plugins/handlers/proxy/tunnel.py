@@ -103,7 +103,8 @@ async def pump(
             if left <= 0:
                 break
             await asyncio.wait((*tasks.values(), leaving), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        both = not any(task.done() for task in tasks.values())
+        # One that was cut may be done before this is looked at.
+        both = not any(task.done() and not way.cut for way, task in tasks.items())
         if both and leaving.done() and (within := [task for way, task in tasks.items() if not way.frames.between]):
             await asyncio.wait(within, timeout=PATIENCE)
         await _stop(*tasks.values())
