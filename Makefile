@@ -39,9 +39,10 @@ test: unit integration ## Set up and run all tests that need no virtual machine.
 unit: $(VENV)/.dev ## Those that need no other process, on all cores.
 	$(BIN)/python -m pytest --numprocesses=auto -m "not integration and not lab and not bench" $(PYTEST_ARGS)
 
-# Two files at a time, however many cores there are: they wait for processes more than they work, and measure what happens in time.
+# Two files at a time, however many cores there are: they wait for processes more than they work, and measure what happens
+# in time. In the order of the files: else those with the fewest tests, which are the longest, come one by one at the end.
 integration: $(VENV)/.dev ## Those with real processes.
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=15 -m "integration and not lab and not bench" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=15 -m "integration and not lab and not bench" $(PYTEST_ARGS)
 
 check: format lint types layers test ## Everything that must be green.
 
