@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 NAMES = {"CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME, "OU": NameOID.ORGANIZATIONAL_UNIT_NAME}
 
 
@@ -21,7 +32,9 @@ class Authority:
     def __init__(self, folder: Path, name: str = "tests") -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self._made(self.name, self.key.public_key(), [(x509.BasicConstraints(True, 0), True)])
+        self.certificate = self._made(
+            self.name, self.key.public_key(), [(x509.BasicConstraints(True, 0), True), (SIGNS, True)]
+        )
         self.file = folder / f"{name}-ca.pem"
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -63,6 +76,9 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(days=10))
             .not_valid_after(now + datetime.timedelta(days=days))
         )
-        for extension, critical in extensions:
+        # What RFC 5280 wants of certificates, and Python 3.13 with it: who is meant, and by whom.
+        ours = self.key.public_key()
+        by = (x509.SubjectKeyIdentifier.from_public_key(key), x509.AuthorityKeyIdentifier.from_issuer_public_key(ours))
+        for extension, critical in (*extensions, *((one, False) for one in by)):
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, hashes.SHA256())
